@@ -1,0 +1,211 @@
+/** Machine-readable reason of a {@link ToolkitError}. Stable across releases: branch on it rather than on messages. */
+export type ErrorCode =
+  | 'ERR_CONFIG'
+  | 'ERR_INCOMPATIBLE_ENVIRONMENT'
+  | 'ERR_CONNECT'
+  | 'ERR_AUTHENTICATION'
+  | 'ERR_UNKNOWN_TOPIC'
+  | 'ERR_TIMEOUT'
+  | 'ERR_NO_MESSAGE'
+  | 'ERR_CONSUME'
+  | 'ERR_DELIVERY'
+  | 'ERR_TOO_LARGE'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_COMMIT'
+  | 'ERR_ENCODE'
+  | 'ERR_DECODE'
+  | 'ERR_SCHEMA_REGISTRY'
+  | 'ERR_CLOSED'
+  | 'ERR_STATE'
+  | 'ERR_FATAL';
+
+/** What every {@link ToolkitError} may carry besides its message. */
+export interface ToolkitErrorOptions {
+  readonly cause?: unknown;
+  /** librdkafka's error number, e.g. -195 for `_TRANSPORT`. */
+  readonly kafkaCode?: number | undefined;
+  /** True when the same call may succeed later. @default false */
+  readonly retriable?: boolean | undefined;
+  /** True when the client must be closed and made anew. @default false */
+  readonly fatal?: boolean | undefined;
+  readonly topic?: string | undefined;
+  readonly partition?: number | undefined;
+  readonly offset?: number | undefined;
+}
+
+/**
+ * Base of every error this package throws. `code` says what happened, `message` says operation, target, reason and hint,
+ * `kafkaCode` is librdkafka's own number where it is known.
+ */
+export class ToolkitError extends Error {
+  readonly code: ErrorCode;
+  readonly kafkaCode: number | undefined;
+  readonly retriable: boolean;
+  readonly fatal: boolean;
+  readonly topic: string | undefined;
+  readonly partition: number | undefined;
+  readonly offset: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ToolkitErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.kafkaCode = options.kafkaCode;
+    this.retriable = options.retriable ?? false;
+    this.fatal = options.fatal ?? false;
+    this.topic = options.topic;
+    this.partition = options.partition;
+    this.offset = options.offset;
+  }
+}
+
+/** True for every error of this package; narrows `unknown` in a `catch`. */
+export function isToolkitError(error: unknown): error is ToolkitError {
+  return error instanceof ToolkitError;
+}
+
+/** One or more settings are wrong. `faults` lists every one of them, a sentence each. */
+export class ConfigError extends ToolkitError {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[], options: ToolkitErrorOptions = {}) {
+    const list = faults.length === 1 ? faults[0] : `${faults.length} faults:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`;
+    super('ERR_CONFIG', `Invalid configuration: ${list}`, options);
+    this.faults = faults;
+  }
+}
+
+/** A pattern was called under an auto-commit setting it cannot keep its promise with; the message names the variable to change. */
+export class IncompatibleEnvironmentError extends ToolkitError {
+  /** The runtime variable to change. */
+  readonly variable: string;
+
+  constructor(variable: string, message: string) {
+    super('ERR_INCOMPATIBLE_ENVIRONMENT', message);
+    this.variable = variable;
+  }
+}
+
+/** The client could not reach a broker, sign in, or find its topics within the connect deadline. */
+export class ConnectError extends ToolkitError {
+  constructor(
+    message: string,
+    options: ToolkitErrorOptions & { readonly code?: 'ERR_CONNECT' | 'ERR_AUTHENTICATION' | 'ERR_UNKNOWN_TOPIC' | undefined } = {},
+  ) {
+    super(options.code ?? 'ERR_CONNECT', message, options);
+  }
+}
+
+/** Something took longer than the deadline given for it. */
+export class TimeoutError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_TIMEOUT', message, { retriable: true, ...options });
+  }
+}
+
+/** No record arrived within the poll timeout (`CONSUMER_POLL_TIMEOUT`). Not a failure: pass it to `handleNoMessages`. */
+export class NoMessageError extends ToolkitError {
+  /** How long was waited, in milliseconds. */
+  readonly timeoutMs: number;
+
+  constructor(timeoutMs: number) {
+    super('ERR_NO_MESSAGE', `No record within ${timeoutMs} ms.`, { retriable: true });
+    this.timeoutMs = timeoutMs;
+  }
+}
+
+/** The broker or librdkafka reported an error instead of records. */
+export class ConsumeError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_CONSUME', message, options);
+  }
+}
+
+/** A record was not delivered: it is not in the topic, or cannot be proven to be. Offsets that depend on it are held back. */
+export class DeliveryError extends ToolkitError {
+  /** Number of the record in its producer's sequence, from 1. */
+  readonly sequence: number;
+
+  constructor(message: string, sequence: number, options: ToolkitErrorOptions = {}) {
+    super('ERR_DELIVERY', message, options);
+    this.sequence = sequence;
+  }
+}
+
+/** The record exceeds what the producer or the broker accepts. */
+export class RecordTooLargeError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_TOO_LARGE', message, options);
+  }
+}
+
+/** The producer's local queue stayed full until the deadline. The record was not taken. */
+export class QueueFullError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_QUEUE_FULL', message, { retriable: true, ...options });
+  }
+}
+
+/** Offsets were not committed. The records they cover will come again. */
+export class CommitError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_COMMIT', message, { retriable: true, ...options });
+  }
+}
+
+/** A value does not fit its schema or serializer; `path` names the field where it is known. */
+export class EncodeError extends ToolkitError {
+  readonly path: string | undefined;
+
+  constructor(message: string, options: ToolkitErrorOptions & { readonly path?: string | undefined } = {}) {
+    super('ERR_ENCODE', message, options);
+    this.path = options.path;
+  }
+}
+
+/** A key or value cannot be read. Carries where the record is, so that it can be skipped, kept or dead-lettered. */
+export class DecodeError extends ToolkitError {
+  readonly schemaId: number | undefined;
+
+  constructor(message: string, options: ToolkitErrorOptions & { readonly schemaId?: number | undefined } = {}) {
+    super('ERR_DECODE', message, options);
+    this.schemaId = options.schemaId;
+  }
+}
+
+/** The schema registry did not give what was asked. `status` is the HTTP status, undefined when there was no answer. */
+export class SchemaRegistryError extends ToolkitError {
+  readonly status: number | undefined;
+  /** Confluent's own code, e.g. 40403 for an unknown schema id. */
+  readonly registryCode: number | undefined;
+
+  constructor(
+    message: string,
+    options: ToolkitErrorOptions & { readonly status?: number | undefined; readonly registryCode?: number | undefined } = {},
+  ) {
+    super('ERR_SCHEMA_REGISTRY', message, options);
+    this.status = options.status;
+    this.registryCode = options.registryCode;
+  }
+}
+
+/** The client is closed, or was closed while the call was under way. */
+export class ClosedError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_CLOSED', message, options);
+  }
+}
+
+/** The call does not fit the client's present state, e.g. a seek on a partition that is not assigned. */
+export class StateError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_STATE', message, options);
+  }
+}
+
+/** librdkafka declared the client dead (fenced, idempotence lost). Close it and start anew. */
+export class FatalError extends ToolkitError {
+  constructor(message: string, options: ToolkitErrorOptions = {}) {
+    super('ERR_FATAL', message, { ...options, fatal: true });
+  }
+}
