@@ -1,0 +1,42 @@
+import avro from 'avsc';
+import { ConfigError } from '../errors.ts';
+
+/** An Avro schema as JSON: a name, a list (union) or an object. */
+export type AvroSchemaJson = string | readonly unknown[] | { readonly [attribute: string]: unknown };
+
+declare const valueOf: unique symbol;
+
+/** An Avro schema that knows the TypeScript type of its values. Made by {@link avroSchema}. */
+export interface AvroSchema<T> {
+  /** The schema as JSON text, as it is registered. */
+  readonly text: string;
+  readonly type: avro.Type;
+  /** Never there at run time: carries `T`. */
+  readonly [valueOf]?: T;
+}
+
+/**
+ * An Avro schema for values of type `T`.
+ *
+ * @throws ConfigError when it is no valid Avro schema
+ * @example
+ * const flight = avroSchema<{ id: number; delay: number }>({
+ *   type: 'record', name: 'Flight', fields: [{ name: 'id', type: 'int' }, { name: 'delay', type: 'int' }],
+ * });
+ */
+export function avroSchema<T>(schema: AvroSchemaJson): AvroSchema<T> {
+  const text = typeof schema === 'string' && /^\s*[[{"]/.test(schema) ? schema : JSON.stringify(schema);
+  return { text, type: parseAvroType(text) };
+}
+
+/** Parses JSON text into avsc's type. @throws ConfigError */
+export function parseAvroType(text: string, references: readonly string[] = []): avro.Type {
+  try {
+    const registry = {};
+    for (const reference of references) avro.Type.forSchema(JSON.parse(reference) as avro.Schema, { registry });
+    return avro.Type.forSchema(JSON.parse(text) as avro.Schema, { registry });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`Expected a valid Avro schema: ${reason}`], { cause: error });
+  }
+}

@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConnectError } from '../errors.ts';
+import { isAuthenticationCode, kafkaCodes } from '../kafka-codes.ts';
+import { type Client, fromLibrdkafka, kafkaCodeOf, type Metadata, type RawConsumer, type RawError, type RawProducer } from './node-rdkafka.ts';
+
+/** Time given to one metadata request, so that a refused sign-in is noticed between two and the process can end. */
+const METADATA_SLICE_MS = 1_000;
+
+export interface ConnectOptions {
+  readonly bootstrapServers: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Serves librdkafka's queue, where errors wait to be noticed. */
+  readonly pump: () => void;
+}
+
+/** What librdkafka said while connecting: error events by code, and the log lines that explain them. */
+export class ConnectTrace {
+  lastError: RawError | undefined;
+  lastLog: string | undefined;
+
+  error(error: RawError): void {
+    const refused = this.lastError !== undefined && isAuthenticationCode(kafkaCodeOf(this.lastError));
+    if (!refused) this.lastError = error;
+  }
+
+  log(line: { readonly fac: string; readonly message: string }): void {
+    if (line.fac === 'FAIL' || line.fac === 'ERROR') this.lastLog = line.message.replace(/^\[thrd:[^\]]*\]:\s*/, '');
+  }
+}
+
+/**
+ * Creates the native client and waits for a first answer from a broker. node-rdkafka's own `connect` blocks a pool thread for
+ * the whole timeout and reports a wrong password as a plain timeout; this one asks in slices and watches the error events.
+ */
+export async function connectClient(
+  client: Client<RawConsumer> | Client<RawProducer>,
+  trace: ConnectTrace,
+  { bootstrapServers, timeoutMs, signal, pump }: ConnectOptions,
+): Promise<Metadata> {
+  signal?.throwIfAborted();
+  const deadline = Date.now() + timeoutMs;
+  const raw = client._client as RawProducer;
+  raw.configureCallbacks(true, client._cb_configs);
+  await new Promise<void>((resolve, reject) => {
+    raw.connect((error) => {
+      if (error) reject(fromLibrdkafka('Cannot create the Kafka client', error, (message, options) => new ConnectError(message, options)));
+      else resolve();
+    });
+  });
+  client._isConnected = true;
+  const pumping = setInterval(pump, 50);
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const remaining = deadline - Date.now();
+      const answer = await requestMetadata(raw, { timeout: Math.max(1, Math.min(METADATA_SLICE_MS, remaining)) });
+      if (!('message' in answer)) return answer;
+      const refused = trace.lastError !== undefined && isAuthenticationCode(kafkaCodeOf(trace.lastError));
+      if (refused || isAuthenticationCode(kafkaCodeOf(answer))) throw refusal(bootstrapServers, trace, answer);
+      if (Date.now() >= deadline) throw unreachable(bootstrapServers, timeoutMs, trace, answer);
+      await sleep(Math.min(50, Math.max(1, deadline - Date.now())), undefined, signal === undefined ? {} : { signal });
+    }
+  } catch (error) {
+    client._isConnected = false;
+    await new Promise<void>((resolve) => raw.disconnect(resolve));
+    raw.configureCallbacks(false, client._cb_configs);
+    throw error;
+  } finally {
+    clearInterval(pumping);
+  }
+}
+
+/** One metadata request: the answer, or the error as a value. */
+export function requestMetadata(
+  raw: Pick<RawConsumer, 'getMetadata'>,
+  options: { topic?: string; timeout: number },
+): Promise<Metadata | RawError> {
+  return new Promise((resolve) => raw.getMetadata(options, (error, data) => resolve(error ?? data!)));
+}
+
+function refusal(bootstrapServers: string, trace: ConnectTrace, answer: RawError): ConnectError {
+  const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
+  return new ConnectError(
+    `Cannot sign in to Kafka at ${bootstrapServers}: ${reason}. Check SASL_USERNAME, SASL_PASSWORD and SASL_MECHANISM (or the client certificate).`,
+    { code: 'ERR_AUTHENTICATION', kafkaCode: kafkaCodes.authentication },
+  );
+}
+
+function unreachable(bootstrapServers: string, timeoutMs: number, trace: ConnectTrace, answer: RawError): ConnectError {
+  const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
+  const tls = trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl;
+  const hint = tls
+    ? 'Check USE_SSL, SSL_CA_LOCATION and that this port speaks TLS.'
+    : 'Check KAFKA_BOOTSTRAP_SERVERS, that the broker runs, and that its advertised listeners can be reached from here.';
+  return new ConnectError(`No answer from Kafka at ${bootstrapServers} within ${timeoutMs} ms: ${reason}. ${hint}`, {
+    kafkaCode: kafkaCodeOf(trace.lastError ?? answer),
+    retriable: true,
+  });
+}

@@ -1,0 +1,226 @@
+import { CommitError, ConsumeError, StateError, type ToolkitErrorOptions } from '../errors.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
+import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import {
+  type Client,
+  checkCode,
+  errorOfCode,
+  fromLibrdkafka,
+  kafkaCodeOf,
+  type Metadata,
+  type RawConsumer,
+  type RawError,
+  type RoutedConfig,
+  rdkafka,
+  type TopicPartition,
+  type TopicPartitionOffset,
+} from './node-rdkafka.ts';
+import type { TopicTable } from './pack.ts';
+import { PortableSource } from './portable-source.ts';
+import type { RecordDecoders } from './record-batch.ts';
+import type { RecordSource } from './record-source.ts';
+
+/** What librdkafka reports beside records. All are called on the event loop. */
+export interface ConsumerCallbacks {
+  /** The returned promise is waited for before the partitions are given up or taken; it must not reject. */
+  onRebalance(kind: 'assign' | 'revoke', partitions: readonly TopicPartition[]): Promise<void> | undefined;
+  onOffsetCommit(error: RawError | undefined, partitions: readonly TopicPartitionOffset[]): void;
+  onPartitionEof(at: TopicPartitionOffset): void;
+  onError(error: RawError): void;
+  onStatistics(json: string): void;
+  onLog(line: { readonly severity: number; readonly fac: string; readonly message: string }): void;
+}
+
+const stateError = (message: string, options: ToolkitErrorOptions): StateError => new StateError(message, options);
+
+/** The one place that calls node-rdkafka's consumer. */
+export class ConsumerHandle {
+  readonly #client: Client<RawConsumer>;
+  readonly #raw: RawConsumer;
+  readonly #callbacks: ConsumerCallbacks;
+  readonly #trace = new ConnectTrace();
+  #closing = false;
+
+  constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
+    this.#callbacks = callbacks;
+    this.#client = new rdkafka.KafkaConsumer(
+      {
+        ...config.global,
+        rebalance_cb: (error: RawError, partitions: TopicPartition[]) => void this.#rebalance(error, partitions),
+        offset_commit_cb: (error: RawError | null, partitions: TopicPartitionOffset[]) =>
+          callbacks.onOffsetCommit(error ?? undefined, partitions),
+      },
+      { ...config.topic },
+    );
+    this.#raw = this.#client._client;
+    this.#client.on('event.error', (error: RawError) => {
+      this.#trace.error(error);
+      callbacks.onError(error);
+    });
+    this.#client.on('event.log', (line: { severity: number; fac: string; message: string }) => {
+      this.#trace.log(line);
+      callbacks.onLog(line);
+    });
+    this.#client.on('event.stats', (statistics: { message: string }) => callbacks.onStatistics(statistics.message));
+  }
+
+  connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
+    // Without a subscription a poll yields no record, but lets error events through.
+    const pump = (): void => this.#raw.consume(0, 1, () => undefined);
+    return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
+  }
+
+  source<K, V, H>(topics: TopicTable, decoders: RecordDecoders<K, V, H>): RecordSource<K, V, H> {
+    return new PortableSource(this.#raw, topics, decoders, this.#callbacks.onPartitionEof);
+  }
+
+  async metadata(topic: string, timeoutMs: number): Promise<Metadata> {
+    const answer = await requestMetadata(this.#raw, { topic, timeout: timeoutMs });
+    if ('message' in answer) {
+      throw fromLibrdkafka(`Cannot read the metadata of ${topic}`, answer, (message, options) => new ConsumeError(message, options));
+    }
+    return answer;
+  }
+
+  subscribe(topics: readonly string[]): void {
+    checkCode(`Cannot subscribe to ${topics.join(', ')}`, this.#raw.subscribe(topics), stateError);
+  }
+
+  /** Hands a rebalance on and completes it whatever happens: librdkafka, and a later close, would wait for it for ever. */
+  async #rebalance(error: RawError, partitions: readonly TopicPartition[]): Promise<void> {
+    const kind = kafkaCodeOf(error) === kafkaCodes.assignPartitions ? 'assign' : 'revoke';
+    const plain = partitions.map(({ topic, partition }) => ({ topic, partition }));
+    try {
+      const ready = this.#callbacks.onRebalance(kind, plain);
+      if (ready !== undefined && !this.#closing) await ready;
+    } finally {
+      this.#completeRebalance(kind, plain);
+    }
+  }
+
+  #completeRebalance(kind: 'assign' | 'revoke', partitions: readonly TopicPartition[]): void {
+    try {
+      const cooperative = this.#raw.rebalanceProtocol() === 'COOPERATIVE';
+      if (kind === 'assign') {
+        if (cooperative) this.#raw.incrementalAssign(partitions);
+        else this.#raw.assign(partitions);
+      } else if (cooperative) this.#raw.incrementalUnassign(partitions);
+      else this.#raw.unassign();
+    } catch (error) {
+      // During a close the C++ object refuses some of these; the assignment is gone all the same.
+      if (!this.#closing) this.#callbacks.onError(error as RawError);
+    }
+  }
+
+  assignment(): TopicPartition[] {
+    const answer = this.#raw.assignments();
+    checkCode('Cannot read the assignment', answer, stateError);
+    return (answer as TopicPartition[]).map(({ topic, partition }) => ({ topic, partition }));
+  }
+
+  /** The next offset to be fetched; undefined where nothing was consumed yet. */
+  position(partitions: readonly TopicPartition[]): (number | undefined)[] {
+    const answer = this.#raw.position(partitions);
+    checkCode('Cannot read the position', answer, stateError);
+    return (answer as { offset?: number }[]).map(({ offset }) => (offset !== undefined && offset >= 0 ? offset : undefined));
+  }
+
+  /** What the group has committed; undefined where nothing is. */
+  committed(partitions: readonly TopicPartition[], timeoutMs: number): Promise<(number | undefined)[]> {
+    return new Promise((resolve, reject) => {
+      this.#raw.committed(partitions, timeoutMs, (error, answer = []) => {
+        if (error) {
+          reject(fromLibrdkafka('Cannot read committed offsets', error, (message, options) => new CommitError(message, options)));
+          return;
+        }
+        const byPlace = new Map(answer.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
+        resolve(
+          partitions.map(({ topic, partition }) => {
+            const offset = byPlace.get(`${topic}/${partition}`);
+            return offset !== undefined && offset >= 0 ? offset : undefined;
+          }),
+        );
+      });
+    });
+  }
+
+  /** Sends a commit without waiting; the answer comes to `onOffsetCommit` while records are fetched. */
+  commit(partitions: readonly TopicPartitionOffset[]): void {
+    checkCode('Cannot commit', this.#raw.commit(partitions), (message, options) => new CommitError(message, options));
+  }
+
+  /** Marks offsets for the next automatic commit. False for a partition that is no longer assigned. */
+  storeOffset(at: TopicPartitionOffset): boolean {
+    try {
+      return this.#raw.offsetsStore([at]) === 0;
+    } catch {
+      return false;
+    }
+  }
+
+  /** As {@link storeOffset} for many at once; false when any was refused. */
+  storeOffsets(partitions: readonly TopicPartitionOffset[]): boolean {
+    try {
+      return this.#raw.offsetsStore(partitions) === 0;
+    } catch {
+      return false;
+    }
+  }
+
+  seek(at: TopicPartitionOffset, timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#raw.seek(at, timeoutMs, (error) => {
+        if (error) reject(fromLibrdkafka(`Cannot seek ${at.topic} [${at.partition}] to ${at.offset}`, error, stateError, at));
+        else resolve();
+      });
+    });
+  }
+
+  pause(partitions: readonly TopicPartition[]): void {
+    checkCode('Cannot pause', this.#raw.pause(partitions), stateError);
+  }
+
+  resume(partitions: readonly TopicPartition[]): void {
+    checkCode('Cannot resume', this.#raw.resume(partitions), stateError);
+  }
+
+  /** First and next offset of a partition, asked of its leader. */
+  watermarks({ topic, partition }: TopicPartition, timeoutMs: number): Promise<{ low: number; high: number }> {
+    return new Promise((resolve, reject) => {
+      this.#raw.queryWatermarkOffsets(topic, partition, timeoutMs, (error, offsets) => {
+        if (error) {
+          const make = (message: string, options: ToolkitErrorOptions): ConsumeError => new ConsumeError(message, options);
+          reject(fromLibrdkafka(`Cannot read the watermarks of ${topic} [${partition}]`, error, make, { topic, partition }));
+        } else resolve({ low: offsets!.lowOffset, high: offsets!.highOffset });
+      });
+    });
+  }
+
+  /** Leaves the group and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
+  async disconnect(timeoutMs: number): Promise<boolean> {
+    if (!this.#client._isConnected) return true;
+    this.#closing = true;
+    this.#client._isConnected = false;
+    let timer: NodeJS.Timeout | undefined;
+    const closed = new Promise<boolean>((resolve) => {
+      this.#raw.disconnect(() => {
+        this.#raw.configureCallbacks(false, this.#client._cb_configs);
+        resolve(true);
+      });
+      timer = setTimeout(() => resolve(false), timeoutMs);
+    });
+    const clean = await closed;
+    clearTimeout(timer);
+    return clean;
+  }
+}
+
+/** The error an offset commit callback carries, undefined for success or for "nothing to commit". */
+export function commitCallbackError(error: RawError | undefined, at: TopicPartitionOffset | undefined): CommitError | undefined {
+  if (error === undefined) return undefined;
+  const code = kafkaCodeOf(error);
+  if (code === 0 || code === kafkaCodes.noOffset) return undefined;
+  const where = at === undefined ? '' : ` ${at.topic} [${at.partition}] @ ${at.offset}`;
+  const text = error.message === '' ? errorOfCode(code).message : error.message;
+  return new CommitError(`Cannot commit${where}: ${text} (librdkafka ${code})`, { kafkaCode: code, cause: error, ...at });
+}

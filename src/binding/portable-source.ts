@@ -1,0 +1,93 @@
+import { ConsumeError, type ToolkitErrorOptions } from '../errors.ts';
+import { isRetriableCode } from '../kafka-codes.ts';
+import { fromLibrdkafka, kafkaCodeOf, type RawConsumer, type RawError, type TopicPartitionOffset } from './node-rdkafka.ts';
+import { packMessages, type RawMessage, type TopicTable } from './pack.ts';
+import type { RecordBatch, RecordDecoders } from './record-batch.ts';
+import type { RecordSource } from './record-source.ts';
+import { releaseWaitSlot, takeWaitSlot } from './wait-slots.ts';
+
+/** Longest single wait on a pool thread; a longer timeout is waited out in slices, so that consumers take turns. */
+const WAIT_SLICE_MS = 100;
+
+/**
+ * Records over node-rdkafka's public conversion, packed into batches. The first record is waited for alone and the rest taken
+ * with timeout 0: node-rdkafka restarts its timeout with every message, so that a batch of a slow topic would never end.
+ */
+export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
+  readonly kind = 'portable';
+  readonly #raw: RawConsumer;
+  readonly #decoders: RecordDecoders<K, V, H>;
+  readonly #topics: TopicTable;
+  readonly #onPartitionEof: (at: TopicPartitionOffset) => void;
+
+  constructor(
+    raw: RawConsumer,
+    topics: TopicTable,
+    decoders: RecordDecoders<K, V, H>,
+    onPartitionEof: (at: TopicPartitionOffset) => void,
+  ) {
+    this.#raw = raw;
+    this.#topics = topics;
+    this.#decoders = decoders;
+    this.#onPartitionEof = onPartitionEof;
+  }
+
+  async fetch(maxRecords: number, timeoutMs: number): Promise<RecordBatch<K, V, H> | undefined> {
+    const deadline = performance.now() + timeoutMs;
+    let messages = await this.#take(maxRecords, 0);
+    while (messages.length === 0) {
+      const remaining = deadline - performance.now();
+      if (remaining <= 0) return undefined;
+      messages = await this.#wait(Math.min(WAIT_SLICE_MS, Math.ceil(remaining)));
+      if (messages.length > 0 && maxRecords > 1) messages = await this.#takeRest(messages, maxRecords - 1);
+    }
+    return packMessages(messages, this.#topics, this.#decoders);
+  }
+
+  /** The first record of a batch, holding a pool thread meanwhile. */
+  async #wait(timeoutMs: number): Promise<RawMessage[]> {
+    const turn = takeWaitSlot();
+    if (turn !== undefined) await turn;
+    try {
+      return await this.#take(1, timeoutMs);
+    } finally {
+      releaseWaitSlot();
+    }
+  }
+
+  /** An error that follows a record must not cost the record: it stays behind and shows itself again at the next fetch. */
+  async #takeRest(first: RawMessage[], count: number): Promise<RawMessage[]> {
+    try {
+      return first.concat(await this.#take(count, 0));
+    } catch (error) {
+      this.#held = error;
+      return first;
+    }
+  }
+
+  #held: unknown;
+
+  #take(count: number, timeoutMs: number): Promise<RawMessage[]> {
+    if (this.#held !== undefined) {
+      const error = this.#held;
+      this.#held = undefined;
+      return Promise.reject(error);
+    }
+    return new Promise((resolve, reject) => {
+      this.#raw.consume(timeoutMs, count, (error, messages = [], eofs = []) => {
+        if (error) {
+          reject(consumeError(error));
+          return;
+        }
+        for (const { topic, partition, offset } of eofs) this.#onPartitionEof({ topic, partition, offset });
+        resolve(messages);
+      });
+    });
+  }
+}
+
+function consumeError(error: RawError): Error {
+  const make = (message: string, options: ToolkitErrorOptions): ConsumeError => new ConsumeError(message, options);
+  const hint = isRetriableCode(kafkaCodeOf(error)) ? ' (librdkafka goes on trying)' : '';
+  return fromLibrdkafka(`Cannot consume${hint}`, error, make);
+}

@@ -1,0 +1,273 @@
+import { DecodeError } from '../errors.ts';
+import type { Deserializer, HeadersDeserializer, RecordContext, RecordHeader } from '../serde.ts';
+
+/** When a record's timestamp was set: by its producer or by the broker; undefined where the source cannot tell. */
+export type TimestampType = 'createTime' | 'logAppendTime' | undefined;
+
+/** How the keys, values and headers of a batch are turned into what the handler sees. */
+export interface RecordDecoders<K, V, H> {
+  readonly key: Deserializer<K>;
+  readonly value: Deserializer<V>;
+  /** Undefined: headers are given as they are. */
+  readonly headers: HeadersDeserializer<H> | undefined;
+}
+
+/** Bytes of the column table of `length` records. */
+export function columnBytes(length: number): number {
+  return 8 * length * 2 + 4 * (length + 1) + 4 * length * 4 + length;
+}
+
+/**
+ * Many records in two `ArrayBuffer`s: the bytes (key, value, headers of each record back to back) and a table of columns.
+ * Both can be transferred to a worker whole. A null key or value has length -1.
+ *
+ * Column order in `columns`: offset f64, timestamp f64, start i32 (length + 1 entries), key length i32, value length i32,
+ * partition i32, topic index i32, timestamp type i8 (0 unknown, 1 create time, 2 log append time).
+ * Headers are a sequence of (name length u32, name, value length i32 or -1 for null, value), little-endian.
+ */
+export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> {
+  readonly length: number;
+  /** Index → topic name. */
+  readonly topics: readonly string[];
+  readonly bytes: Buffer;
+  readonly columns: ArrayBuffer;
+  readonly offsets: Float64Array;
+  readonly timestamps: Float64Array;
+  readonly starts: Int32Array;
+  readonly keyLengths: Int32Array;
+  readonly valueLengths: Int32Array;
+  readonly partitions: Int32Array;
+  readonly topicIndexes: Int32Array;
+  readonly timestampTypes: Int8Array;
+  readonly decoders: RecordDecoders<K, V, H>;
+  /** Assignment epoch of the consumer when the batch arrived; results of an older assignment are dropped by it. */
+  epoch = 0;
+
+  constructor(length: number, bytes: ArrayBuffer, columns: ArrayBuffer, topics: readonly string[], decoders: RecordDecoders<K, V, H>) {
+    this.length = length;
+    this.topics = topics;
+    this.bytes = Buffer.from(bytes);
+    this.columns = columns;
+    this.offsets = new Float64Array(columns, 0, length);
+    this.timestamps = new Float64Array(columns, 8 * length, length);
+    let at = 16 * length;
+    this.starts = new Int32Array(columns, at, length + 1);
+    at += 4 * (length + 1);
+    this.keyLengths = new Int32Array(columns, at, length);
+    this.valueLengths = new Int32Array(columns, at + 4 * length, length);
+    this.partitions = new Int32Array(columns, at + 8 * length, length);
+    this.topicIndexes = new Int32Array(columns, at + 12 * length, length);
+    this.timestampTypes = new Int8Array(columns, at + 16 * length, length);
+    this.decoders = decoders;
+  }
+
+  /** A view of record `index`. Views keep the whole batch alive; see {@link ConsumerRecord.detach}. */
+  at(index: number): ConsumerRecord<K, V, H> {
+    if (!(index >= 0 && index < this.length)) throw new RangeError(`Expected a record index from 0 to ${this.length - 1}, got ${index}`);
+    return new ConsumerRecord(this, index);
+  }
+
+  *[Symbol.iterator](): IterableIterator<ConsumerRecord<K, V, H>> {
+    for (let index = 0; index < this.length; index++) yield new ConsumerRecord(this, index);
+  }
+
+  /** Start of the value of record `index` within `bytes`. */
+  valueStart(index: number): number {
+    return this.starts[index]! + Math.max(this.keyLengths[index]!, 0);
+  }
+
+  /** @internal Starts whatever the deserializers of record `index` must fetch; undefined when nothing. */
+  prepare(index: number): Promise<void> | undefined {
+    const { key, value } = this.decoders;
+    let pending: Promise<void> | undefined;
+    if (key.prepareAt !== undefined && this.keyLengths[index]! >= 0) {
+      const start = this.starts[index]!;
+      pending = key.prepareAt(this.bytes, start, start + this.keyLengths[index]!);
+    }
+    if (value.prepareAt !== undefined && this.valueLengths[index]! >= 0) {
+      const start = this.valueStart(index);
+      const next = value.prepareAt(this.bytes, start, start + this.valueLengths[index]!);
+      if (next !== undefined) pending = pending === undefined ? next : Promise.all([pending, next]).then(() => undefined);
+    }
+    return pending;
+  }
+}
+
+const unset: unique symbol = Symbol('unset');
+
+/**
+ * One consumed record: a light view into its {@link RecordBatch}. `key`, `value` and `headers` are decoded on first access
+ * and remembered. The view keeps its batch (up to a thousand records) alive: keep `detach()`ed copies, not views.
+ */
+export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> implements RecordContext {
+  readonly batch: RecordBatch<K, V, H>;
+  readonly index: number;
+  #key: K | typeof unset = unset;
+  #value: V | typeof unset = unset;
+  #headers: H | typeof unset = unset;
+
+  constructor(batch: RecordBatch<K, V, H>, index: number) {
+    this.batch = batch;
+    this.index = index;
+  }
+
+  get topic(): string {
+    return this.batch.topics[this.batch.topicIndexes[this.index]!]!;
+  }
+
+  get partition(): number {
+    return this.batch.partitions[this.index]!;
+  }
+
+  /** Exact up to 2^53. */
+  get offset(): number {
+    return this.batch.offsets[this.index]!;
+  }
+
+  /** Milliseconds since the epoch, -1 when the record has none. */
+  get timestamp(): number {
+    return this.batch.timestamps[this.index]!;
+  }
+
+  get timestampType(): TimestampType {
+    const type = this.batch.timestampTypes[this.index];
+    return type === 1 ? 'createTime' : type === 2 ? 'logAppendTime' : undefined;
+  }
+
+  /** Bytes of key and value together. */
+  get sizeBytes(): number {
+    return Math.max(this.batch.keyLengths[this.index]!, 0) + Math.max(this.batch.valueLengths[this.index]!, 0);
+  }
+
+  /** The key's bytes over the batch, not copied. */
+  get rawKey(): Buffer | null {
+    const length = this.batch.keyLengths[this.index]!;
+    const start = this.batch.starts[this.index]!;
+    return length < 0 ? null : this.batch.bytes.subarray(start, start + length);
+  }
+
+  /** The value's bytes over the batch, not copied. */
+  get rawValue(): Buffer | null {
+    const length = this.batch.valueLengths[this.index]!;
+    const start = this.batch.valueStart(this.index);
+    return length < 0 ? null : this.batch.bytes.subarray(start, start + length);
+  }
+
+  /** All headers in order, names repeated as sent, values over the batch. */
+  get rawHeaders(): readonly RecordHeader[] {
+    const { batch, index } = this;
+    const start = batch.valueStart(index) + Math.max(batch.valueLengths[index]!, 0);
+    return readHeaders(batch.bytes, start, batch.starts[index + 1]!);
+  }
+
+  /** @throws DecodeError when the bytes do not fit the deserializer. */
+  get key(): K {
+    if (this.#key === unset) {
+      this.#key = decode(this, 'key', this.batch.decoders.key, this.batch.starts[this.index]!, this.batch.keyLengths[this.index]!);
+    }
+    return this.#key as K;
+  }
+
+  /** @throws DecodeError when the bytes do not fit the deserializer. */
+  get value(): V {
+    if (this.#value === unset) {
+      this.#value = decode(
+        this,
+        'value',
+        this.batch.decoders.value,
+        this.batch.valueStart(this.index),
+        this.batch.valueLengths[this.index]!,
+      );
+    }
+    return this.#value as V;
+  }
+
+  /** @throws DecodeError when the headers deserializer rejects them. */
+  get headers(): H {
+    if (this.#headers === unset) {
+      const deserializer = this.batch.decoders.headers;
+      if (deserializer === undefined) this.#headers = this.rawHeaders as H;
+      else {
+        try {
+          this.#headers = deserializer.deserialize(this.rawHeaders, this);
+        } catch (error) {
+          throw asDecodeError(this, 'headers', error);
+        }
+      }
+    }
+    return this.#headers as H;
+  }
+
+  /** The last header of that name, undefined when there is none. */
+  header(name: string): Buffer | null | undefined {
+    return this.rawHeaders.findLast((header) => header.name === name)?.value;
+  }
+
+  /** A plain copy that does not keep the batch alive. */
+  detach(): DetachedRecord {
+    const copy = (data: Buffer | null): Buffer | null => (data === null ? null : Buffer.from(data));
+    return {
+      topic: this.topic,
+      partition: this.partition,
+      offset: this.offset,
+      timestamp: this.timestamp,
+      timestampType: this.timestampType,
+      key: copy(this.rawKey),
+      value: copy(this.rawValue),
+      headers: this.rawHeaders.map(({ name, value }) => ({ name, value: copy(value) })),
+    };
+  }
+}
+
+/** A record's bytes, copied out of its batch. */
+export interface DetachedRecord extends RecordContext {
+  readonly timestamp: number;
+  readonly timestampType: TimestampType;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly RecordHeader[];
+}
+
+function decode<T>(
+  record: ConsumerRecord<unknown, unknown, unknown>,
+  part: 'key' | 'value',
+  deserializer: Deserializer<T>,
+  start: number,
+  length: number,
+): T {
+  try {
+    const { bytes } = record.batch;
+    if (length < 0) return deserializer.deserialize(null, record);
+    if (deserializer.deserializeAt !== undefined) return deserializer.deserializeAt(bytes, start, start + length, record);
+    return deserializer.deserialize(bytes.subarray(start, start + length), record);
+  } catch (error) {
+    throw asDecodeError(record, part, error);
+  }
+}
+
+function asDecodeError(record: RecordContext, part: string, error: unknown): DecodeError {
+  const { topic, partition, offset } = record;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new DecodeError(`Cannot decode the ${part} of ${topic} [${partition}] @ ${offset}: ${reason}`, {
+    cause: error,
+    topic,
+    partition,
+    offset,
+    schemaId: error instanceof DecodeError ? error.schemaId : undefined,
+  });
+}
+
+function readHeaders(bytes: Buffer, start: number, end: number): readonly RecordHeader[] {
+  const headers: RecordHeader[] = [];
+  let at = start;
+  while (at < end) {
+    const nameLength = bytes.readUInt32LE(at);
+    const name = bytes.toString('utf8', at + 4, at + 4 + nameLength);
+    at += 4 + nameLength;
+    const valueLength = bytes.readInt32LE(at);
+    at += 4;
+    headers.push({ name, value: valueLength < 0 ? null : bytes.subarray(at, at + valueLength) });
+    if (valueLength > 0) at += valueLength;
+  }
+  return headers;
+}

@@ -1,0 +1,587 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConsumerHandle, commitCallbackError } from '../binding/consumer-handle.ts';
+import { fromLibrdkafka, type RoutedConfig, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import { TopicTable } from '../binding/pack.ts';
+import type { ConsumerRecord, RecordBatch, RecordDecoders } from '../binding/record-batch.ts';
+import type { RecordSource } from '../binding/record-source.ts';
+import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
+import type { RecordHeader } from '../serde.ts';
+import { orAborted } from './abort.ts';
+import type { ConsumerEvents, Statistics } from './events.ts';
+
+/** Longest single fetch: what a `close()` may have to wait for. */
+const FETCH_SLICE_MS = 200;
+
+/** Longest time without a poll while nobody asks for records; group membership needs one within `max.poll.interval.ms`. */
+const KEEP_ALIVE_MS = 1_000;
+
+/** A consumer's settings, all resolved. */
+export interface ConsumerSettings<K, V, H> {
+  readonly topics: readonly string[];
+  readonly groupId: string;
+  readonly config: RoutedConfig;
+  readonly decoders: RecordDecoders<K, V, H>;
+  readonly bootstrapServers: string;
+  /** Records per internal batch. */
+  readonly prefetchRecords: number;
+  readonly pollTimeoutMs: number;
+  /** Records younger than this are held back. */
+  readonly minimumAgeMs: number;
+  readonly autoCommit: boolean;
+  readonly connectTimeoutMs: number;
+  readonly shutdownTimeoutMs: number;
+  readonly missingTopics: 'fail' | 'wait';
+}
+
+/** Who keeps the offsets: told of every assignment and every record handed over. Implemented in `delivery/`. */
+export interface OffsetKeeper {
+  assigned(partitions: readonly TopicPartition[], epoch: number): void;
+  /** Waits for records under way, stores what is finished and forgets the partitions. Must not reject. */
+  revoking(partitions: readonly TopicPartition[], closing: boolean): Promise<void>;
+  /** The partition continues elsewhere: what was handed over before no longer counts. */
+  seeked(partition: TopicPartition, epoch: number): void;
+  delivered(topicIndex: number, partition: number, offset: number): void;
+  /** Stores what is finished by now; called once a batch. */
+  settle(): void;
+  /** Stores and commits what is finished, within the deadline. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Options of one wait. */
+export interface WaitOptions {
+  /** How long to wait, in milliseconds. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A Kafka consumer in a group, typed in key, value and headers. Made by `createConsumer`.
+ *
+ * Records are fetched in batches and handed over one at a time or many at once. Order is kept per partition. Nothing is
+ * committed by handing a record over: see `enqueueAutoCommits` and `synchronousMessageHandling`.
+ */
+export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> extends EventEmitter<ConsumerEvents> {
+  readonly topics: readonly string[];
+  readonly groupId: string;
+  /** `CONSUMER_ENABLE_AUTO_COMMIT`: which patterns this consumer may be used with. */
+  readonly autoCommit: boolean;
+  readonly #settings: ConsumerSettings<K, V, H>;
+  readonly #handle: ConsumerHandle;
+  readonly #topicTable = new TopicTable();
+  readonly #source: RecordSource<K, V, H>;
+  #keeper: OffsetKeeper | undefined;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #closed: Promise<void> | undefined;
+  readonly #stop = new AbortController();
+
+  /** Batches fetched and not yet handed over, the current one first. */
+  readonly #batches: RecordBatch<K, V, H>[] = [];
+  #index = 0;
+  #fetching: Promise<void> | undefined;
+  /** Operations that need the fetching to rest (rebalance, seek, pause), one after the other. */
+  #exclusive: Promise<unknown> = Promise.resolve();
+  #exclusiveCount = 0;
+  #lastPollAt = performance.now();
+  #keepAlive: NodeJS.Timeout | undefined;
+  #throttled = false;
+  #failure: unknown;
+
+  /** Counts assignments, seeks and pauses; a batch carries the epoch it arrived in. */
+  #epoch = 0;
+  /** Partition key → epoch from which its buffered records count. A partition that is not assigned has no entry. */
+  readonly #validFrom = new Map<number, number>();
+  readonly #paused = new Map<number, TopicPartition>();
+
+  constructor(settings: ConsumerSettings<K, V, H>) {
+    super();
+    this.#settings = settings;
+    this.topics = settings.topics;
+    this.groupId = settings.groupId;
+    this.autoCommit = settings.autoCommit;
+    this.#handle = new ConsumerHandle(settings.config, {
+      onRebalance: (kind, partitions) => (kind === 'assign' ? this.#assigned(partitions) : this.#revoked(partitions)),
+      onOffsetCommit: (error, offsets) => {
+        if (error !== undefined && error.code === kafkaCodes.noOffset) return;
+        this.emit('committed', commitCallbackError(error, offsets[0]), offsets);
+      },
+      onPartitionEof: (at) => this.emit('partitionEof', at),
+      onError: (error) => {
+        this.emit(
+          'clientError',
+          fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options)),
+        );
+      },
+      onStatistics: (json) => this.emit('statistics', JSON.parse(json) as Statistics),
+      onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
+    });
+    this.#source = this.#handle.source(this.#topicTable, settings.decoders);
+  }
+
+  /** Which source the records come from. */
+  get source(): 'portable' | 'packed' {
+    return this.#source.kind;
+  }
+
+  get closed(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** @internal Connects, checks the topics and joins the group. Called once, by `createConsumer`. */
+  async connect(keeper: OffsetKeeper, signal: AbortSignal | undefined): Promise<void> {
+    const { bootstrapServers, connectTimeoutMs } = this.#settings;
+    this.#keeper = keeper;
+    const deadline = Date.now() + connectTimeoutMs;
+    try {
+      await this.#handle.connect(bootstrapServers, connectTimeoutMs, signal);
+      if (this.#settings.missingTopics === 'fail') await this.#checkTopics(deadline, signal);
+      this.#handle.subscribe(this.topics);
+    } catch (error) {
+      this.#state = 'closed';
+      await this.#handle.disconnect(this.#settings.shutdownTimeoutMs);
+      throw error;
+    }
+    this.#keepAlive = setInterval(() => this.#keepPolling(), KEEP_ALIVE_MS).unref();
+  }
+
+  /** A topic that was just created may take a moment to be known everywhere, so a missing one is asked for some times. */
+  async #checkTopics(deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    const giveUp = Math.min(deadline, Date.now() + 3_000);
+    let missing = this.topics.filter((topic) => !topic.startsWith('^'));
+    while (missing.length > 0) {
+      const remaining: string[] = [];
+      for (const topic of missing) {
+        const metadata = await this.#handle.metadata(topic, Math.max(1, deadline - Date.now()));
+        if (!metadata.topics.some(({ name, partitions }) => name === topic && partitions.length > 0)) remaining.push(topic);
+      }
+      missing = remaining;
+      if (missing.length === 0) return;
+      if (Date.now() >= giveUp) {
+        throw new ConnectError(
+          `Unknown topic at ${this.#settings.bootstrapServers}: ${missing.join(', ')}. ` +
+            "Create it, check CONSUME_TOPICS and the read permission, or pass missingTopics: 'wait' to wait for it.",
+          { code: 'ERR_UNKNOWN_TOPIC', kafkaCode: kafkaCodes.unknownTopicOrPartition, topic: missing[0] },
+        );
+      }
+      await sleep(200, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+
+  /**
+   * The next record. Waits up to `timeoutMs` (`CONSUMER_POLL_TIMEOUT`).
+   *
+   * @throws NoMessageError when none came in time
+   * @throws ConsumeError | FatalError what the broker reported
+   * @throws ClosedError when the consumer is closed
+   */
+  async consume({ timeoutMs = this.#settings.pollTimeoutMs, signal }: WaitOptions = {}): Promise<ConsumerRecord<K, V, H>> {
+    const ready = this.#takeReady();
+    if (ready !== undefined) return ready;
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      await this.#waitForRecord(deadline, signal);
+      const record = this.#takeReady();
+      if (record !== undefined) return record;
+      if (performance.now() >= deadline) throw new NoMessageError(timeoutMs);
+    }
+  }
+
+  /**
+   * Up to `count` records, waiting until there are so many or `timeoutMs` is over, however slowly they come.
+   *
+   * @throws NoMessageError when not one came in time
+   */
+  async consumeBatch({
+    count,
+    timeoutMs = this.#settings.pollTimeoutMs,
+    signal,
+  }: WaitOptions & { readonly count: number }): Promise<ConsumerRecord<K, V, H>[]> {
+    if (!(Number.isInteger(count) && count > 0)) throw new StateError(`Expected count to be a whole number above 0, got ${count}`);
+    const records: ConsumerRecord<K, V, H>[] = [];
+    const deadline = performance.now() + timeoutMs;
+    while (records.length < count) {
+      const record = this.#takeReady();
+      if (record !== undefined) {
+        records.push(record);
+        continue;
+      }
+      if (performance.now() >= deadline) break;
+      try {
+        await this.#waitForRecord(deadline, signal);
+      } catch (error) {
+        // What was taken is in the caller's hands or nowhere: it goes out first, the error at the next call.
+        if (records.length === 0) throw error;
+        if (!this.closed && !signal?.aborted) this.#failure ??= error;
+        break;
+      }
+    }
+    if (records.length === 0) throw new NoMessageError(timeoutMs);
+    return records;
+  }
+
+  /** Every record as it comes, for ever; ends when the consumer is closed. Leaving the loop does not close the consumer. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V, H>, void, undefined> {
+    while (!this.closed) {
+      try {
+        yield await this.consume({ timeoutMs: 60_000 });
+      } catch (error) {
+        if (error instanceof NoMessageError) continue;
+        if (error instanceof ClosedError) return;
+        throw error;
+      }
+    }
+  }
+
+  /** The next buffered record if it can be handed over right now. */
+  #takeReady(): ConsumerRecord<K, V, H> | undefined {
+    const batch = this.#current();
+    if (batch === undefined || this.#state !== 'open') return undefined;
+    const index = this.#index;
+    const { minimumAgeMs } = this.#settings;
+    if (minimumAgeMs > 0 && batch.timestamps[index]! + minimumAgeMs > Date.now()) return undefined;
+    const pending = batch.prepare(index);
+    if (pending !== undefined) {
+      // The promise is asked for again, and waited for, in #waitForRecord.
+      pending.catch(() => undefined);
+      return undefined;
+    }
+    this.#index = index + 1;
+    this.#keeper!.delivered(batch.topicIndexes[index]!, batch.partitions[index]!, batch.offsets[index]!);
+    return batch.at(index);
+  }
+
+  /** The batch that holds the next valid record at `#index`; drops records of partitions that are gone. */
+  #current(): RecordBatch<K, V, H> | undefined {
+    for (;;) {
+      const batch = this.#batches[0];
+      if (batch === undefined) return undefined;
+      while (this.#index < batch.length) {
+        if (batch.epoch === this.#epoch || this.#isValid(batch, this.#index)) return batch;
+        this.#index++;
+      }
+      this.#batches.shift();
+      this.#index = 0;
+    }
+  }
+
+  #isValid(batch: RecordBatch<K, V, H>, index: number): boolean {
+    const from = this.#validFrom.get(partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!));
+    return from !== undefined && batch.epoch >= from;
+  }
+
+  /** Waits until something changed: a record came, became old enough, or its schema arrived; or until the deadline. */
+  async #waitForRecord(deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    this.#assertOpen();
+    if (this.#failure !== undefined) {
+      const failure = this.#failure;
+      this.#failure = undefined;
+      throw failure;
+    }
+    const remaining = deadline - performance.now();
+    const batch = this.#current();
+    if (batch === undefined) {
+      await orAborted(this.#fetch(Math.max(0, Math.min(FETCH_SLICE_MS, remaining)), this.#settings.prefetchRecords), signal);
+      return;
+    }
+    const age = Date.now() - batch.timestamps[this.#index]!;
+    if (age < this.#settings.minimumAgeMs) {
+      const waitMs = Math.min(this.#settings.minimumAgeMs - age, Math.max(1, remaining), FETCH_SLICE_MS);
+      await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+      return;
+    }
+    const pending = batch.prepare(this.#index);
+    if (pending !== undefined) await orAborted(Promise.race([pending, this.#untilStopped()]), signal);
+  }
+
+  #untilStopped(): Promise<void> {
+    const { signal } = this.#stop;
+    return signal.aborted ? Promise.resolve() : new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  }
+
+  /** One fetch into the buffer. Shared by all who wait; none runs beside a rebalance, seek or pause. */
+  #fetch(timeoutMs: number, maxRecords: number): Promise<void> {
+    this.#fetching ??= this.#fetchOnce(timeoutMs, maxRecords).finally(() => {
+      this.#fetching = undefined;
+    });
+    return this.#fetching;
+  }
+
+  async #fetchOnce(timeoutMs: number, maxRecords: number): Promise<void> {
+    if (this.#exclusiveCount > 0) {
+      // Not awaited here: the exclusive operation itself waits for the fetch under way, which is this one.
+      await sleep(1);
+      return;
+    }
+    this.#keeper!.settle();
+    if (this.#throttled && this.#batches.length === 0) this.#unthrottle();
+    this.#lastPollAt = performance.now();
+    const batch = await this.#source.fetch(maxRecords, timeoutMs);
+    this.#lastPollAt = performance.now();
+    if (batch === undefined) return;
+    batch.epoch = this.#epoch;
+    this.#batches.push(batch);
+  }
+
+  /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
+  #keepPolling(): void {
+    if (this.#state !== 'open' || this.#fetching !== undefined || performance.now() - this.#lastPollAt < KEEP_ALIVE_MS) return;
+    const buffered = this.#batches.reduce((sum, batch) => sum + batch.length, -this.#index);
+    if (buffered >= this.#settings.prefetchRecords && !this.#throttled) this.#throttle();
+    this.#fetch(0, 1).catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+  }
+
+  #throttle(): void {
+    const flowing = this.#assignedPartitions().filter((at) => !this.#paused.has(this.#keyOf(at)));
+    if (flowing.length === 0) return;
+    this.#throttled = true;
+    this.#handle.pause(flowing);
+  }
+
+  #unthrottle(): void {
+    this.#throttled = false;
+    const flowing = this.#assignedPartitions().filter((at) => !this.#paused.has(this.#keyOf(at)));
+    if (flowing.length > 0) this.#handle.resume(flowing);
+  }
+
+  #assigned(partitions: readonly TopicPartition[]): undefined {
+    const epoch = ++this.#epoch;
+    for (const at of partitions) this.#validFrom.set(this.#keyOf(at), epoch);
+    this.#keeper!.assigned(partitions, epoch);
+    this.emit('assigned', partitions);
+    return undefined;
+  }
+
+  /** Buffered records of the partitions are dropped; those handed over are waited for, stored, and the partitions given up. */
+  async #revoked(partitions: readonly TopicPartition[]): Promise<void> {
+    const giveUp = async (): Promise<void> => {
+      this.#epoch++;
+      for (const at of partitions) {
+        this.#validFrom.delete(this.#keyOf(at));
+        this.#paused.delete(this.#keyOf(at));
+      }
+      await this.#keeper!.revoking(partitions, this.#state !== 'open');
+      this.emit('revoked', partitions);
+    };
+    if (this.#state === 'open') await this.#alone(giveUp);
+    else await giveUp();
+  }
+
+  /** Runs `work` while nothing is fetched. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    this.#exclusiveCount++;
+    const before = this.#exclusive;
+    const run = (async () => {
+      await before.catch(() => undefined);
+      await this.#fetching?.catch((error: unknown) => {
+        this.#failure ??= error;
+      });
+      return work();
+    })();
+    this.#exclusive = run.catch(() => undefined);
+    try {
+      return await run;
+    } finally {
+      this.#exclusiveCount--;
+    }
+  }
+
+  #keyOf({ topic, partition }: TopicPartition): number {
+    return partitionKey(this.#topicTable.indexOf(topic), partition);
+  }
+
+  #assignedPartitions(): TopicPartition[] {
+    return [...this.#validFrom.keys()].map((key) => ({ topic: this.#topicTable.names[topicIndexOf(key)]!, partition: partitionOf(key) }));
+  }
+
+  /** The partitions this consumer holds now. */
+  assignment(): readonly TopicPartition[] {
+    this.#assertOpen();
+    return this.#assignedPartitions();
+  }
+
+  /** The partitions that are paused by {@link pause}. */
+  paused(): readonly TopicPartition[] {
+    return [...this.#paused.values()];
+  }
+
+  /** Hands no more records of these partitions over until {@link resume}. What is buffered of them is fetched again then. */
+  async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
+    this.#assertAssigned('pause', partitions);
+    await this.#alone(async () => {
+      this.#handle.pause(partitions);
+      for (const at of partitions) this.#paused.set(this.#keyOf(at), at);
+      await this.#rewind(partitions);
+    });
+  }
+
+  /** Undoes {@link pause}. */
+  resume(partitions: readonly TopicPartition[] = this.paused()): void {
+    this.#assertAssigned('resume', partitions);
+    if (partitions.length === 0) return;
+    this.#handle.resume(partitions);
+    for (const at of partitions) this.#paused.delete(this.#keyOf(at));
+  }
+
+  /** Drops what is buffered of the partitions and moves librdkafka back to it. */
+  async #rewind(partitions: readonly TopicPartition[]): Promise<void> {
+    const buffered = partitions.flatMap((at) => {
+      const offset = this.#firstBuffered(this.#keyOf(at));
+      return offset === undefined ? [] : [{ ...at, offset }];
+    });
+    const epoch = ++this.#epoch;
+    for (const at of partitions) this.#validFrom.set(this.#keyOf(at), epoch);
+    for (const at of buffered) await this.#handle.seek(at, this.#settings.connectTimeoutMs);
+  }
+
+  #firstBuffered(key: number): number | undefined {
+    const from = this.#validFrom.get(key);
+    if (from === undefined) return undefined;
+    for (const [number, batch] of this.#batches.entries()) {
+      if (batch.epoch < from) continue;
+      for (let index = number === 0 ? this.#index : 0; index < batch.length; index++) {
+        if (partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!) === key) return batch.offsets[index]!;
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Continues a partition at `offset`. Records handed over before and not finished no longer hold the committed offset back.
+   *
+   * @throws StateError when the partition is not assigned
+   */
+  async seek({ topic, partition, offset }: TopicPartitionOffset): Promise<void> {
+    if (!(Number.isSafeInteger(offset) && offset >= 0)) {
+      throw new StateError(`Expected an offset from 0 for ${topic} [${partition}], got ${offset}`, { topic, partition });
+    }
+    this.#assertAssigned('seek', [{ topic, partition }]);
+    await this.#alone(async () => {
+      const epoch = ++this.#epoch;
+      this.#validFrom.set(this.#keyOf({ topic, partition }), epoch);
+      this.#keeper!.seeked({ topic, partition }, epoch);
+      await this.#handle.seek({ topic, partition, offset }, this.#settings.connectTimeoutMs);
+    });
+  }
+
+  /** The offset of the next record to be handed over; undefined for a partition of which none was fetched yet. */
+  position(partitions: readonly TopicPartition[] = this.assignment()): (number | undefined)[] {
+    this.#assertOpen();
+    const positions = this.#handle.position(partitions);
+    return partitions.map((at, index) => this.#firstBuffered(this.#keyOf(at)) ?? positions[index]);
+  }
+
+  /** The group's committed offsets; undefined where there is none. */
+  committed(
+    partitions: readonly TopicPartition[] = this.assignment(),
+    { timeoutMs = this.#settings.connectTimeoutMs }: { readonly timeoutMs?: number } = {},
+  ): Promise<(number | undefined)[]> {
+    this.#assertOpen();
+    return this.#handle.committed(partitions, timeoutMs);
+  }
+
+  /** First offset and next offset of a partition, asked of its leader. */
+  watermarks(
+    partition: TopicPartition,
+    { timeoutMs = this.#settings.connectTimeoutMs }: { readonly timeoutMs?: number } = {},
+  ): Promise<{ low: number; high: number }> {
+    this.#assertOpen();
+    return this.#handle.watermarks(partition, timeoutMs);
+  }
+
+  /** Records of each assigned partition not yet handed over, asked of the leaders. */
+  async lag(): Promise<(TopicPartition & { readonly lagRecords: number })[]> {
+    const partitions = this.assignment();
+    const positions = this.position(partitions);
+    const committed = positions.includes(undefined) ? await this.committed(partitions) : [];
+    return Promise.all(
+      partitions.map(async (at, index) => {
+        const { low, high } = await this.watermarks(at);
+        return { ...at, lagRecords: Math.max(0, high - Math.max(low, positions[index] ?? committed[index] ?? low)) };
+      }),
+    );
+  }
+
+  /** @internal */
+  get handle(): ConsumerHandle {
+    return this.#handle;
+  }
+
+  /** @internal Index of a topic in this consumer's batches. */
+  topicIndex(topic: string): number {
+    return this.#topicTable.indexOf(topic);
+  }
+
+  /** @internal One poll, so that librdkafka's callbacks come through; a record that comes with it is buffered. */
+  async serveCallbacks(): Promise<void> {
+    await this.#fetch(0, 1).catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+  }
+
+  /**
+   * Leaves the group: stops handing over, commits what is finished, gives the partitions up, frees the client. Calling it again
+   * gives the same promise.
+   *
+   * @throws CommitError when the last commit failed, TimeoutError when the client did not end in time; it is closed all the same
+   */
+  close({ timeoutMs = this.#settings.shutdownTimeoutMs }: { readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#closed ??= this.#close(timeoutMs);
+    return this.#closed;
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    const remaining = (): number => Math.max(100, deadline - performance.now());
+    this.#state = 'closing';
+    this.#stop.abort();
+    clearInterval(this.#keepAlive);
+    await this.#exclusive;
+    await this.#fetching?.catch(() => undefined);
+    let failure: unknown;
+    try {
+      await this.#keeper?.close(remaining());
+    } catch (error) {
+      failure = error;
+    }
+    const clean = await this.#handle.disconnect(remaining());
+    this.#state = 'closed';
+    this.#batches.length = 0;
+    this.emit('closed');
+    if (failure !== undefined) throw failure;
+    if (!clean) throw new TimeoutError(`The consumer of group ${this.groupId} did not end within ${timeoutMs} ms`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#state !== 'open') throw new ClosedError(`The consumer of group ${this.groupId} is closed`);
+  }
+
+  #assertAssigned(operation: string, partitions: readonly TopicPartition[]): void {
+    this.#assertOpen();
+    for (const { topic, partition } of partitions) {
+      if (!this.#validFrom.has(this.#keyOf({ topic, partition }))) {
+        throw new StateError(`Cannot ${operation} ${topic} [${partition}]: it is not assigned to this consumer`, { topic, partition });
+      }
+    }
+  }
+}
+
+/** Topic index and partition in one number, so that maps are keyed without a string per record. */
+export function partitionKey(topicIndex: number, partition: number): number {
+  return topicIndex * 0x100000 + partition;
+}
+
+function topicIndexOf(key: number): number {
+  return Math.floor(key / 0x100000);
+}
+
+function partitionOf(key: number): number {
+  return key % 0x100000;
+}

@@ -1,0 +1,44 @@
+import { EncodeError } from '../errors.ts';
+import type { HeadersInput } from '../serde.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Headers in the shape node-rdkafka takes: one object with one property each, the value as text.
+ *
+ * @throws EncodeError for a value that is null or no UTF-8 text: node-rdkafka would change it silently
+ */
+export function toRawHeaders(headers: HeadersInput | undefined, topic: string): readonly object[] | undefined {
+  if (headers === undefined) return undefined;
+  const raw: object[] = [];
+  if (Symbol.iterator in headers) {
+    for (const { name, value } of headers as Iterable<{ name: string; value: string | Uint8Array | null }>) {
+      raw.push(rawHeader(name, value, topic));
+    }
+  } else {
+    for (const [name, value] of Object.entries(headers)) raw.push(rawHeader(name, value, topic));
+  }
+  return raw.length === 0 ? undefined : raw;
+}
+
+function rawHeader(name: string, value: string | Uint8Array | null, topic: string): object {
+  if (typeof name !== 'string' || name === '') {
+    throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
+  }
+  let text: string;
+  if (typeof value === 'string') text = value;
+  else if (value === null || value === undefined) {
+    throw new EncodeError(`The header ${name} of a record for ${topic} is null, which node-rdkafka cannot send; send an empty one.`, { topic });
+  } else {
+    try {
+      text = utf8.decode(value);
+    } catch (cause) {
+      throw new EncodeError(
+        `The header ${name} of a record for ${topic} is no UTF-8 text, which node-rdkafka cannot send; send it as text (e.g. base64).`,
+        { topic, cause },
+      );
+    }
+  }
+  // A computed key defines an own property, for `__proto__` too.
+  return { [name]: text };
+}

@@ -1,0 +1,163 @@
+import { Consumer } from '../client/consumer.ts';
+import { Producer } from '../client/producer.ts';
+import { consumerSettings } from '../config/consumer-config.ts';
+import { type LibrdkafkaSettings, routeConfig } from '../config/librdkafka-config.ts';
+import { producerSettings } from '../config/producer-config.ts';
+import { ConfigError } from '../errors.ts';
+import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
+import {
+  type Deserializer,
+  type HeadersDeserializer,
+  rawDeserializer,
+  rawSerializer,
+  type RecordHeader,
+  type Serializer,
+} from '../serde.ts';
+import { OffsetManager } from './offset-manager.ts';
+
+/** Options both clients take. */
+export interface ClientOptions {
+  /** @default parseRuntimeVars() — the process's environment */
+  readonly vars?: RuntimeVars | undefined;
+  /** Any librdkafka key; wins over the runtime variables. Keys are routed to the global or the topic configuration. */
+  readonly config?: LibrdkafkaSettings | undefined;
+  /** How long to wait for a first answer from a broker, in milliseconds. @default CONNECT_TIMEOUT_SECONDS */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Aborts connecting. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConsumerOptions<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> extends ClientOptions {
+  /** Names, or a regular expression that starts with `^`. @default CONSUME_TOPICS */
+  readonly topics?: readonly string[] | undefined;
+  /** @default APP_NAME */
+  readonly groupId?: string | undefined;
+  /** @default raw bytes */
+  readonly keyDeserializer?: Deserializer<K> | undefined;
+  /** @default raw bytes */
+  readonly valueDeserializer?: Deserializer<V> | undefined;
+  /** @default the list of headers as sent */
+  readonly headersDeserializer?: HeadersDeserializer<H> | undefined;
+  /**
+   * The producers this consumer's outputs go to: offsets wait for what they have produced. @default every producer of the
+   * process that is open
+   */
+  readonly producers?: readonly Producer<never, never>[] | undefined;
+  /** What to do when a topic does not exist: fail to connect, or wait until it does. @default 'fail' */
+  readonly missingTopics?: 'fail' | 'wait' | undefined;
+}
+
+export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array | string | null> extends ClientOptions {
+  /** @default bytes or UTF-8 text as they are */
+  readonly keySerializer?: Serializer<K> | undefined;
+  /** @default bytes or UTF-8 text as they are */
+  readonly valueSerializer?: Serializer<V> | undefined;
+}
+
+const openProducers = new Set<Producer<never, never>>();
+const managers = new WeakMap<object, OffsetManager>();
+/** `group.instance.id`s in use here: a second consumer of a group must not fence the first. */
+const instanceIds = new Set<string>();
+
+/** @internal The offset manager of a consumer. */
+export function offsetManagerOf(consumer: Consumer<unknown, unknown, unknown>): OffsetManager {
+  const manager = managers.get(consumer);
+  if (manager === undefined) throw new TypeError('Expected a consumer made by createConsumer or createAvroConsumer');
+  return manager;
+}
+
+/**
+ * Connects a consumer and joins its group. Configured by the runtime variables, then `config`.
+ *
+ * @throws ConfigError with every fault of the configuration
+ * @throws ConnectError when no broker answers in time, the sign-in is refused, or a topic does not exist
+ * @example
+ * const consumer = await createConsumer({ topics: ['orders'], valueDeserializer: jsonDeserializer<Order>() });
+ */
+export async function createConsumer<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]>(
+  options: ConsumerOptions<K, V, H> = {},
+): Promise<Consumer<K, V, H>> {
+  const vars = options.vars ?? parseRuntimeVars();
+  const topics = options.topics ?? vars.CONSUME_TOPICS;
+  if (topics.length === 0 || topics.some((topic) => topic === '')) {
+    throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
+  }
+  const overrides = options.groupId === undefined ? options.config : { 'group.id': options.groupId, ...options.config };
+  // Reports the end of a partition, which `consumeAllMessages` waits for; costs nothing on the way there.
+  const settings = { 'enable.partition.eof': true, ...consumerSettings(vars, overrides) };
+  const instanceId = takeInstanceId(settings);
+  if (instanceId !== undefined) settings['group.instance.id'] = instanceId;
+  try {
+    const consumer = new Consumer<K, V, H>({
+      topics: [...topics],
+      groupId: String(settings['group.id']),
+      config: routeConfig('consumer', settings),
+      decoders: {
+        key: options.keyDeserializer ?? (rawDeserializer as Deserializer<K & null>),
+        value: options.valueDeserializer ?? (rawDeserializer as Deserializer<V & null>),
+        headers: options.headersDeserializer,
+      },
+      bootstrapServers: String(settings['bootstrap.servers'] ?? settings['metadata.broker.list']),
+      prefetchRecords: vars.CONSUMER_PREFETCH_COUNT,
+      pollTimeoutMs: vars.CONSUMER_POLL_TIMEOUT * 1000,
+      minimumAgeMs: vars.TIMESTAMP_OFFSET_MINUTES * 60_000,
+      autoCommit: String(settings['enable.auto.commit']) !== 'false',
+      connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
+      shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+      missingTopics: options.missingTopics ?? 'fail',
+    });
+    if (instanceId !== undefined) consumer.once('closed', () => instanceIds.delete(instanceId));
+    const { producers } = options;
+    const manager = new OffsetManager(consumer, () => producers ?? openProducers);
+    managers.set(consumer, manager);
+    await consumer.connect(manager, options.signal);
+    return consumer;
+  } catch (error) {
+    if (instanceId !== undefined) instanceIds.delete(instanceId);
+    throw error;
+  }
+}
+
+/** `HOSTNAME` names the first consumer of a group in this process; the next ones get `-2`, `-3` … */
+function takeInstanceId(settings: Readonly<Record<string, string | number | boolean>>): string | undefined {
+  const wanted = settings['group.instance.id'];
+  if (wanted === undefined || wanted === '') return undefined;
+  for (let number = 1; ; number++) {
+    const id = number === 1 ? String(wanted) : `${wanted}-${number}`;
+    if (instanceIds.has(id)) continue;
+    instanceIds.add(id);
+    return id;
+  }
+}
+
+/**
+ * Connects a producer. Configured by the runtime variables, then `config`.
+ *
+ * @throws ConfigError with every fault of the configuration
+ * @throws ConnectError when no broker answers in time or the sign-in is refused
+ * @example
+ * const producer = await createProducer();
+ * await producer.send({ topic: 'orders', key: 'a', value: JSON.stringify(order) });
+ */
+export async function createProducer<K = Uint8Array | string | null, V = Uint8Array | string | null>(
+  options: ProducerOptions<K, V> = {},
+): Promise<Producer<K, V>> {
+  const vars = options.vars ?? parseRuntimeVars();
+  const settings = producerSettings(vars, options.config);
+  const producer = new Producer<K, V>({
+    config: routeConfig('producer', settings),
+    bootstrapServers: String(settings['bootstrap.servers'] ?? settings['metadata.broker.list']),
+    keySerializer: options.keySerializer ?? (rawSerializer as Serializer<unknown> as Serializer<K>),
+    valueSerializer: options.valueSerializer ?? (rawSerializer as Serializer<unknown> as Serializer<V>),
+    connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
+    queueFullTimeoutMs: vars.PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS * 1000,
+    shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+  });
+  await producer.connect(options.signal);
+  openProducers.add(producer);
+  // A producer that failed a record keeps holding offsets after it is closed: what it lost stays lost.
+  producer.once('closed', () => {
+    if (producer.failure === undefined) openProducers.delete(producer);
+  });
+  return producer;
+}

@@ -1,0 +1,188 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import { type Consumer, type OffsetKeeper, partitionKey } from '../client/consumer.ts';
+import { currentSequence } from '../client/delivery.ts';
+import type { Producer } from '../client/producer.ts';
+import { CommitError, type ToolkitError } from '../errors.ts';
+import type { RecordContext } from '../serde.ts';
+import { OffsetTracker } from './offset-tracker.ts';
+
+/** How long a revoke waits for records under way before the partitions are given up without them. */
+export const DRAIN_TIMEOUT_MS = 5_000;
+
+/** A record reported as done: a view, or just its place. */
+export type FinishedRecord = RecordContext & { readonly batch?: { readonly epoch: number } | undefined };
+
+type AnyConsumer = Consumer<unknown, unknown, unknown>;
+type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'closed' | 'throwIfFailed'>;
+
+interface Assigned extends TopicPartition {
+  readonly tracker: OffsetTracker;
+  stored: number | undefined;
+}
+
+/**
+ * Keeps the offsets of one consumer: which records were handed over, which are finished, which outputs they wait for, and what
+ * may be stored or committed. Stores once a batch, never a record.
+ */
+export class OffsetManager implements OffsetKeeper {
+  readonly #consumer: AnyConsumer;
+  readonly #outputs: () => Iterable<AnyProducer>;
+  readonly #assigned = new Map<number, Assigned>();
+  #dirty = false;
+
+  constructor(consumer: AnyConsumer, outputs: () => Iterable<AnyProducer>) {
+    this.#consumer = consumer;
+    this.#outputs = outputs;
+  }
+
+  assigned(partitions: readonly TopicPartition[], epoch: number): void {
+    for (const { topic, partition } of partitions) {
+      const key = partitionKey(this.#consumer.topicIndex(topic), partition);
+      this.#assigned.set(key, { topic, partition, tracker: new OffsetTracker(epoch), stored: undefined });
+    }
+  }
+
+  seeked(at: TopicPartition, epoch: number): void {
+    this.settle();
+    this.assigned([at], epoch);
+  }
+
+  delivered(topicIndex: number, partition: number, offset: number): void {
+    this.#assigned.get(partitionKey(topicIndex, partition))?.tracker.deliver(offset);
+  }
+
+  /** Notes records as done, as soon as everything produced so far by the linked producers is acknowledged. */
+  finish(record: FinishedRecord): void {
+    const key = partitionKey(this.#consumer.topicIndex(record.topic), record.partition);
+    const assigned = this.#assigned.get(key);
+    if (assigned === undefined) return;
+    if (record.batch !== undefined && record.batch.epoch < assigned.tracker.epoch) return;
+    this.#dirty = assigned.tracker.finish(record.offset, this.#required()) || this.#dirty;
+  }
+
+  /** Notes every record handed over so far as done. */
+  finishAll(): void {
+    const required = this.#required();
+    for (const { tracker } of this.#assigned.values()) tracker.finishAll(required);
+    this.#dirty = true;
+  }
+
+  /** 0 while nothing is outstanding, so that the common case never waits. */
+  #required(): number {
+    return this.#acknowledged() === Number.MAX_SAFE_INTEGER ? 0 : currentSequence();
+  }
+
+  #acknowledged(): number {
+    let lowest = Number.MAX_SAFE_INTEGER;
+    for (const producer of this.#outputs()) lowest = Math.min(lowest, producer.acknowledgedSequence);
+    return lowest;
+  }
+
+  /** Throws what a linked producer could tell nobody: a failed delivery. */
+  throwIfFailed(): void {
+    for (const producer of this.#outputs()) producer.throwIfFailed();
+  }
+
+  settle(): void {
+    if (!this.#dirty || !this.#consumer.autoCommit) return;
+    const due = this.#due(this.#assigned.values());
+    // What still waits for reports is looked at again at the next call.
+    this.#dirty = this.#inFlight(this.#assigned.values()) > 0;
+    if (due.length === 0) return;
+    if (!this.#consumer.handle.storeOffsets(due)) for (const at of due) this.#consumer.handle.storeOffset(at);
+  }
+
+  /** Watermarks that moved since they were stored last; marks them as stored. */
+  #due(of: Iterable<Assigned>): TopicPartitionOffset[] {
+    const acknowledged = this.#acknowledged();
+    const due: TopicPartitionOffset[] = [];
+    for (const assigned of of) {
+      const offset = assigned.tracker.advance(acknowledged);
+      if (offset === undefined || offset === assigned.stored) continue;
+      assigned.stored = offset;
+      due.push({ topic: assigned.topic, partition: assigned.partition, offset });
+    }
+    return due;
+  }
+
+  #inFlight(of: Iterable<Assigned>): number {
+    let count = 0;
+    for (const { tracker } of of) count += tracker.inFlight;
+    return count;
+  }
+
+  async revoking(partitions: readonly TopicPartition[], closing: boolean): Promise<void> {
+    const entries = partitions.flatMap(({ topic, partition }) => {
+      const key = partitionKey(this.#consumer.topicIndex(topic), partition);
+      const assigned = this.#assigned.get(key);
+      return assigned === undefined ? [] : [[key, assigned] as const];
+    });
+    const leaving = entries.map(([, assigned]) => assigned);
+    if (!closing) await this.#drain(leaving, DRAIN_TIMEOUT_MS);
+    if (this.#consumer.autoCommit) {
+      for (const at of this.#due(leaving)) this.#consumer.handle.storeOffset(at);
+    }
+    for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
+  }
+
+  /** Waits until every record handed over of these partitions is finished, or the deadline. */
+  async #drain(of: readonly Assigned[], timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const acknowledged = this.#acknowledged();
+      for (const { tracker } of of) tracker.advance(acknowledged);
+      if (this.#inFlight(of) === 0 || performance.now() >= deadline) return;
+      await sleep(5);
+    }
+  }
+
+  /**
+   * Commits what is finished and waits for the broker's answer without blocking the event loop.
+   *
+   * librdkafka reports a commit's outcome only through a poll, which could take records; the group's committed offsets are asked
+   * for instead. Both requests go over one connection, so the answer is later than the commit.
+   *
+   * @throws CommitError when the broker refused it or did not answer in time
+   */
+  async commit(timeoutMs: number): Promise<readonly TopicPartitionOffset[]> {
+    const due = this.#due(this.#assigned.values());
+    if (due.length === 0) return due;
+    const { handle } = this.#consumer;
+    const deadline = performance.now() + timeoutMs;
+    let refused: ToolkitError | undefined;
+    const onCommitted = (error: ToolkitError | undefined): void => {
+      refused ??= error;
+    };
+    this.#consumer.on('committed', onCommitted);
+    try {
+      handle.commit(due);
+      for (;;) {
+        const remaining = Math.max(1, deadline - performance.now());
+        const committed = await handle.committed(due, remaining);
+        if (due.every(({ offset }, index) => (committed[index] ?? -1) >= offset)) return due;
+        await this.#consumer.serveCallbacks();
+        if (refused !== undefined) throw refused;
+        if (performance.now() >= deadline) throw commitTimeout(due, timeoutMs);
+        await sleep(20);
+      }
+    } catch (error) {
+      for (const assigned of this.#assigned.values()) assigned.stored = undefined;
+      throw error;
+    } finally {
+      this.#consumer.off('committed', onCommitted);
+    }
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    if (this.#assigned.size === 0 || !this.#consumer.autoCommit) return;
+    for (const assigned of this.#assigned.values()) assigned.stored = undefined;
+    await this.commit(timeoutMs);
+  }
+}
+
+function commitTimeout(due: readonly TopicPartitionOffset[], timeoutMs: number): CommitError {
+  const first = due[0]!;
+  const places = due.map(({ topic, partition, offset }) => `${topic} [${partition}] @ ${offset}`).join(', ');
+  return new CommitError(`The commit of ${places} was not confirmed within ${timeoutMs} ms; these records may come again.`, { ...first });
+}

@@ -1,0 +1,63 @@
+/** The librdkafka error numbers this package branches on (rdkafka.h, `rd_kafka_resp_err_t`). Negative ones are local to the client. */
+export const kafkaCodes = {
+  messageSizeTooLarge: 10,
+  topicAuthorizationFailed: 29,
+  groupAuthorizationFailed: 30,
+  clusterAuthorizationFailed: 31,
+  unknownTopicOrPartition: 3,
+  fencedInstanceId: 82,
+  saslAuthenticationFailed: 58,
+  transport: -195,
+  allBrokersDown: -187,
+  unknownTopic: -188,
+  unknownPartition: -190,
+  resolve: -193,
+  queueFull: -184,
+  timedOut: -185,
+  messageTimedOut: -192,
+  ssl: -181,
+  assignPartitions: -175,
+  revokePartitions: -174,
+  state: -172,
+  authentication: -169,
+  noOffset: -168,
+  fatal: -150,
+  maxPollExceeded: -147,
+  purgeQueue: -152,
+  purgeInflight: -151,
+  fenced: -144,
+} as const;
+
+const retriable: ReadonlySet<number> = new Set([
+  // Broker: leader or coordinator moving, replicas not in sync, throttled.
+  2, 5, 6, 7, 8, 9, 13, 14, 15, 16, 19, 20, 27, 51, 56, 60, 71, 72, 74, 75, 80,
+  // Local: transport, all brokers down, timeouts, queue full, name resolution, max.poll exceeded (a rejoin follows).
+  kafkaCodes.transport,
+  kafkaCodes.allBrokersDown,
+  kafkaCodes.timedOut,
+  kafkaCodes.messageTimedOut,
+  kafkaCodes.queueFull,
+  kafkaCodes.resolve,
+  kafkaCodes.maxPollExceeded,
+  -166,
+  -163,
+]);
+
+const fatal: ReadonlySet<number> = new Set([kafkaCodes.fatal, kafkaCodes.fenced, kafkaCodes.fencedInstanceId]);
+
+const authentication: ReadonlySet<number> = new Set([kafkaCodes.authentication, kafkaCodes.saslAuthenticationFailed]);
+
+/** True when the same operation may succeed later without any change by the user. */
+export function isRetriableCode(code: number): boolean {
+  return retriable.has(code);
+}
+
+/** True when librdkafka declares the client instance unusable. */
+export function isFatalCode(code: number): boolean {
+  return fatal.has(code);
+}
+
+/** True when the broker refused the credentials. */
+export function isAuthenticationCode(code: number): boolean {
+  return authentication.has(code);
+}
