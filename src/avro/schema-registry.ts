@@ -81,8 +81,8 @@ export class SchemaRegistryClient {
       options.auth ??
       (username !== ''
         ? { username: decodeURIComponent(username), password: decodeURIComponent(password) }
-        : vars.SCHEMA_REGISTRY_USERNAME !== ''
-          ? { username: vars.SCHEMA_REGISTRY_USERNAME, password: vars.SCHEMA_REGISTRY_PASSWORD }
+        : vars.SCHEMA_REGISTRY_USERNAME !== undefined
+          ? { username: vars.SCHEMA_REGISTRY_USERNAME, password: vars.SCHEMA_REGISTRY_PASSWORD ?? '' }
           : undefined);
     this.#agent = url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...getSslContext(vars) }) : undefined;
     this.#client = new KafkajsSchemaRegistry({
@@ -291,8 +291,8 @@ export function createSchemaRegistry(options: SchemaRegistryOptions = {}): Schem
   return new SchemaRegistryClient(options);
 }
 
-function parseUrl(text: string): URL {
-  if (text === '') throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be set (or url to be passed): Avro needs a schema registry']);
+function parseUrl(text: string | undefined): URL {
+  if (text === undefined || text === '') throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be set (or url to be passed): Avro needs a schema registry']);
   try {
     const url = new URL(text);
     if (url.protocol === 'http:' || url.protocol === 'https:') return url;

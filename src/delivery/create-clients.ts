@@ -82,9 +82,12 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
   if (topics.length === 0 || topics.some((topic) => topic === '')) {
     throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
   }
-  const overrides = options.groupId === undefined ? options.config : { 'group.id': options.groupId, ...options.config };
-  // Reports the end of a partition, which `consumeAllMessages` waits for; costs nothing on the way there.
-  const settings = { 'enable.partition.eof': true, ...consumerSettings(vars, overrides) };
+  const settings = consumerSettings(vars, {
+    // Reports the end of a partition, which `consumeAllMessages` waits for; costs nothing on the way there.
+    'enable.partition.eof': true,
+    ...(options.groupId === undefined ? {} : { 'group.id': options.groupId }),
+    ...options.config,
+  });
   const instanceId = takeInstanceId(settings);
   if (instanceId !== undefined) settings['group.instance.id'] = instanceId;
   try {

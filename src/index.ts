@@ -1,0 +1,91 @@
+export {
+  type AvroClient,
+  type AvroClientOptions,
+  type AvroConsumerOptions,
+  type AvroProducerOptions,
+  createAvroConsumer,
+  createAvroProducer,
+  getAvroClient,
+} from './avro/clients.ts';
+export { type AvroDeserializerOptions, type AvroSerializerOptions, createAvroDeserializer, createAvroSerializer } from './avro/codec.ts';
+export { type AvroSchema, type AvroSchemaJson, avroSchema } from './avro/schema.ts';
+export {
+  createSchemaRegistry,
+  type RegisteredSchema,
+  type SchemaRegistryClient,
+  type SchemaRegistryOptions,
+} from './avro/schema-registry.ts';
+export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
+export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
+export type { Consumer, WaitOptions } from './client/consumer.ts';
+export type { Delivery, DeliveryCallback, RecordMetadata } from './client/delivery.ts';
+export type { ClientEvents, ConsumerEvents, LogLine, ProducerEvents, Statistics } from './client/events.ts';
+export type { Producer, ProducerRecord } from './client/producer.ts';
+export { type ClientOptions, type ConsumerOptions, createConsumer, createProducer, type ProducerOptions } from './delivery/create-clients.ts';
+export type { FinishedRecord } from './delivery/offset-manager.ts';
+export {
+  ClosedError,
+  CommitError,
+  ConfigError,
+  ConnectError,
+  ConsumeError,
+  DecodeError,
+  DeliveryError,
+  EncodeError,
+  type ErrorCode,
+  FatalError,
+  IncompatibleEnvironmentError,
+  isToolkitError,
+  NoMessageError,
+  QueueFullError,
+  RecordTooLargeError,
+  SchemaRegistryError,
+  StateError,
+  TimeoutError,
+  ToolkitError,
+  type ToolkitErrorOptions,
+} from './errors.ts';
+export type { MetricsRecorder } from './hooks.ts';
+export {
+  type AnyConsumer,
+  type AnyProducer,
+  BatchDecodeError,
+  type BatchOptions,
+  type CleanupOptions,
+  consumeMessage,
+  consumeMessageBatch,
+  enqueueAutoCommits,
+  handleNoMessages,
+  type SynchronousOptions,
+  shutdownCleanup,
+  synchronousMessageHandling,
+} from './patterns/consume.ts';
+export { type ConsumeAllOptions, consumeAllMessages } from './patterns/consume-all.ts';
+export { type ProduceOptions, produceMessage, produceMessageCallback } from './patterns/produce.ts';
+export {
+  type BatchHandler,
+  type HandlerContext,
+  type HandlerResult,
+  type RecordHandler,
+  type RunBatchOptions,
+  type RunOptions,
+  type RunRecordOptions,
+  type RunResult,
+  runAsync,
+  runBatch,
+  runSync,
+} from './patterns/run.ts';
+export {
+  type Deserializer,
+  type HeadersDeserializer,
+  type HeadersInput,
+  jsonDeserializer,
+  jsonSerializer,
+  type RecordContext,
+  type RecordHeader,
+  rawDeserializer,
+  rawSerializer,
+  type SerializeContext,
+  type Serializer,
+  stringDeserializer,
+} from './serde.ts';
