@@ -23,8 +23,14 @@ export async function readAll(services: Services, topic: string): Promise<Detach
   return records;
 }
 
-/** Sum of the group's committed offsets over the partitions of a topic, 0 for those without one. Does not join the group. */
+/** Sum of the group's committed offsets over the partitions of a topic, 0 for those without one. */
 export async function committedTotal(services: Services, vars: RuntimeVars, topic: string): Promise<number> {
+  const committed = await committedOffsets(services, vars, topic);
+  return committed.reduce<number>((sum, offset) => sum + (offset ?? 0), 0);
+}
+
+/** The group's committed offset of each of the 4 partitions of a topic. Does not join the group. */
+export async function committedOffsets(services: Services, vars: RuntimeVars, topic: string): Promise<(number | undefined)[]> {
   const ignore = (): undefined => undefined;
   const handle = new ConsumerHandle(routeConfig('consumer', consumerSettings(vars)), {
     onRebalance: ignore,
@@ -36,7 +42,9 @@ export async function committedTotal(services: Services, vars: RuntimeVars, topi
   });
   await handle.connect(services.bootstrapServers, 10_000, undefined);
   const partitions = [0, 1, 2, 3].map((partition) => ({ topic, partition }));
-  const committed = await handle.committed(partitions, 20_000);
-  await handle.disconnect(10_000);
-  return committed.reduce<number>((sum, offset) => sum + (offset ?? 0), 0);
+  try {
+    return await handle.committed(partitions, 20_000);
+  } finally {
+    await handle.disconnect(10_000);
+  }
 }

@@ -17,6 +17,9 @@ interface DeliveryReport {
   readonly timestamp?: number;
 }
 
+/** node-rdkafka sends an empty buffer without memory behind it as null; this one has memory. */
+const empty = Buffer.from([0]).subarray(0, 0);
+
 /** The one place that calls node-rdkafka's producer. */
 export class ProducerHandle {
   readonly #client: Client<RawProducer>;
@@ -54,7 +57,8 @@ export class ProducerHandle {
     headers: readonly object[] | undefined,
     ticket: number,
   ): number {
-    return this.#raw.produce(topic, partition, value, key, timestamp, ticket, headers);
+    const sentValue = value?.length === 0 ? empty : value;
+    return this.#raw.produce(topic, partition, sentValue, key?.length === 0 ? empty : key, timestamp, ticket, headers);
   }
 
   /** Serves delivery reports and events that are ready. */

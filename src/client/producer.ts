@@ -65,7 +65,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #pollTimer: NodeJS.Timeout | undefined;
   #sincePoll = 0;
   #room: Promise<void> | undefined;
+  /** The failed records with the lowest and the highest number. */
   #firstFailure: DeliveryError | undefined;
+  #lastFailure: DeliveryError | undefined;
   #unobservedFailure: DeliveryError | undefined;
   #fatal: FatalError | undefined;
   #onReports: (() => void)[] = [];
@@ -91,17 +93,21 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 
   /**
-   * Every output of this producer numbered up to here is acknowledged. `Number.MAX_SAFE_INTEGER` while none is outstanding; it
-   * stays below a record that failed.
+   * Every output of this producer numbered above `since` and up to the result is acknowledged. `Number.MAX_SAFE_INTEGER` while
+   * none is outstanding; it stays below a record that failed.
    */
-  get acknowledgedSequence(): number {
-    const oldest = Math.min(this.#ring.oldest ?? Number.POSITIVE_INFINITY, this.#firstFailure?.sequence ?? Number.POSITIVE_INFINITY);
-    return oldest === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : oldest - 1;
+  acknowledgedSequence(since = 0): number {
+    const oldest = this.#ring.oldest ?? Number.MAX_SAFE_INTEGER;
+    const failed = this.failure(since);
+    // Of many failures two are remembered: when the first is too old to matter, nothing since then counts as acknowledged.
+    const held = failed === undefined ? oldest : failed === this.#firstFailure ? failed.sequence : since + 1;
+    const lowest = Math.min(oldest, held);
+    return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
   }
 
-  /** The first record that failed, if any: offsets behind it are held back for good. */
-  get failure(): DeliveryError | undefined {
-    return this.#firstFailure;
+  /** A record after number `since` that failed, if any: offsets behind it are held back for good. */
+  failure(since = 0): DeliveryError | undefined {
+    return [this.#firstFailure, this.#lastFailure].find((error) => error !== undefined && error.sequence > since);
   }
 
   /** @internal Called once, by `createProducer`. */
@@ -259,7 +265,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 
   #fail(delivery: Delivery, error: DeliveryError): void {
-    if (this.#firstFailure === undefined || error.sequence < this.#firstFailure.sequence) this.#firstFailure = error;
+    if (error.sequence < (this.#firstFailure?.sequence ?? Number.POSITIVE_INFINITY)) this.#firstFailure = error;
+    if (error.sequence > (this.#lastFailure?.sequence ?? 0)) this.#lastFailure = error;
     if (!delivery.observed) this.#unobservedFailure ??= error;
     this.#settle(delivery, error);
     this.emit('deliveryError', error);
@@ -280,8 +287,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 
   /** Throws the failure of a record nobody was told about: a loop that does not await deliveries learns of it here. */
-  throwIfFailed(): void {
-    if (this.#unobservedFailure !== undefined) throw this.#unobservedFailure;
+  throwIfFailed(since = 0): void {
+    if (this.#unobservedFailure !== undefined && this.#unobservedFailure.sequence > since) throw this.#unobservedFailure;
   }
 
   /**

@@ -100,7 +100,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
         value: options.valueDeserializer ?? (rawDeserializer as Deserializer<V & null>),
         headers: options.headersDeserializer,
       },
-      bootstrapServers: String(settings['bootstrap.servers'] ?? settings['metadata.broker.list']),
+      bootstrapServers: String(settings['bootstrap.servers'] ?? 'the mock cluster'),
       prefetchRecords: vars.CONSUMER_PREFETCH_COUNT,
       pollTimeoutMs: vars.CONSUMER_POLL_TIMEOUT * 1000,
       minimumAgeMs: vars.TIMESTAMP_OFFSET_MINUTES * 60_000,
@@ -149,7 +149,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   const settings = producerSettings(vars, options.config);
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),
-    bootstrapServers: String(settings['bootstrap.servers'] ?? settings['metadata.broker.list']),
+    bootstrapServers: String(settings['bootstrap.servers'] ?? 'the mock cluster'),
     keySerializer: options.keySerializer ?? (rawSerializer as Serializer<unknown> as Serializer<K>),
     valueSerializer: options.valueSerializer ?? (rawSerializer as Serializer<unknown> as Serializer<V>),
     connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
@@ -160,7 +160,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   openProducers.add(producer);
   // A producer that failed a record keeps holding offsets after it is closed: what it lost stays lost.
   producer.once('closed', () => {
-    if (producer.failure === undefined) openProducers.delete(producer);
+    if (producer.failure() === undefined) openProducers.delete(producer);
   });
   return producer;
 }

@@ -3,7 +3,7 @@ import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkaf
 import { type Consumer, type OffsetKeeper, partitionKey } from '../client/consumer.ts';
 import { currentSequence } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
-import { CommitError, type ToolkitError } from '../errors.ts';
+import { CommitError, type DeliveryError, type ToolkitError } from '../errors.ts';
 import type { RecordContext } from '../serde.ts';
 import { OffsetTracker } from './offset-tracker.ts';
 
@@ -29,6 +29,8 @@ export class OffsetManager implements OffsetKeeper {
   readonly #consumer: AnyConsumer;
   readonly #outputs: () => Iterable<AnyProducer>;
   readonly #assigned = new Map<number, Assigned>();
+  /** What was produced before this consumer was made cannot be an output of its records. */
+  readonly #since = currentSequence();
   #dirty = false;
 
   constructor(consumer: AnyConsumer, outputs: () => Iterable<AnyProducer>) {
@@ -75,13 +77,18 @@ export class OffsetManager implements OffsetKeeper {
 
   #acknowledged(): number {
     let lowest = Number.MAX_SAFE_INTEGER;
-    for (const producer of this.#outputs()) lowest = Math.min(lowest, producer.acknowledgedSequence);
+    for (const producer of this.#outputs()) lowest = Math.min(lowest, producer.acknowledgedSequence(this.#since));
     return lowest;
+  }
+
+  /** The first failed delivery of a producer since this consumer was made. */
+  failureOf(producer: AnyProducer): DeliveryError | undefined {
+    return producer.failure(this.#since);
   }
 
   /** Throws what a linked producer could tell nobody: a failed delivery. */
   throwIfFailed(): void {
-    for (const producer of this.#outputs()) producer.throwIfFailed();
+    for (const producer of this.#outputs()) producer.throwIfFailed(this.#since);
   }
 
   settle(): void {

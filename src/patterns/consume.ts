@@ -170,7 +170,8 @@ export async function synchronousMessageHandling({ consumer, producer, timeoutMs
   const deadline = performance.now() + timeoutMs;
   const manager = offsetManagerOf(consumer);
   await producer?.flush({ timeoutMs });
-  if (producer?.failure !== undefined) throw producer.failure;
+  const failure = producer === undefined ? undefined : manager.failureOf(producer);
+  if (failure !== undefined) throw failure;
   manager.finishAll();
   await manager.commit(Math.max(1, deadline - performance.now()));
 }

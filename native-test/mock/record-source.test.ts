@@ -1,0 +1,3 @@
+import { recordSourceSuite } from '../support/record-source-suite.ts';
+
+recordSourceSuite('portable');

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createProducer, rawDeserializer } from 'rdkafka-toolkit';
+import { ConsumerHandle } from '../../src/binding/consumer-handle.ts';
+import { TopicTable } from '../../src/binding/pack.ts';
+import type { RecordBatch } from '../../src/binding/record-batch.ts';
+import type { RecordSource } from '../../src/binding/record-source.ts';
+import { consumerSettings } from '../../src/config/consumer-config.ts';
+import { routeConfig } from '../../src/config/librdkafka-config.ts';
+import { type Services, startServices } from './services.ts';
+
+type Source = RecordSource<Buffer | null, Buffer | null, readonly { name: string; value: Buffer | null }[]>;
+
+interface Opened extends AsyncDisposable {
+  readonly source: Source;
+  readonly eofs: { partition: number; offset: number }[];
+}
+
+/** Opens the source under test over a consumer of `topic`, and waits for its assignment. */
+async function open(services: Services, topic: string, kind: Source['kind']): Promise<Opened> {
+  const ignore = (): undefined => undefined;
+  const eofs: Opened['eofs'] = [];
+  let assigned = false;
+  const settings = consumerSettings(services.vars(), { 'enable.partition.eof': true });
+  const handle = new ConsumerHandle(routeConfig('consumer', settings), {
+    onRebalance: (what) => {
+      assigned ||= what === 'assign';
+      return undefined;
+    },
+    onOffsetCommit: ignore,
+    onPartitionEof: ({ partition, offset }) => eofs.push({ partition, offset }),
+    onError: ignore,
+    onStatistics: ignore,
+    onLog: ignore,
+  });
+  await handle.connect(services.bootstrapServers, 10_000, undefined);
+  handle.subscribe([topic]);
+  const source: Source = handle.source(new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
+  assert.equal(source.kind, kind);
+  const deadline = Date.now() + 20_000;
+  while (!assigned && Date.now() < deadline) assert.equal(await source.fetch(1, 20), undefined, 'no record before the assignment');
+  return { source, eofs, [Symbol.asyncDispose]: async () => void (await handle.disconnect(10_000)) };
+}
+
+/** What every source of records must do. The topic is empty when it is opened, so each test knows what is there. */
+export function recordSourceSuite(kind: Source['kind']): void {
+  describe(`the ${kind} record source`, () => {
+    test('gives what was produced, field by field, in order, within its bounds', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('source');
+      await using opened = await open(services, topic, kind);
+      const { source, eofs } = opened;
+
+      // Empty topic: waits its time out, no longer.
+      const start = performance.now();
+      assert.equal(await source.fetch(100, 300), undefined);
+      const waited = performance.now() - start;
+      assert.ok(waited >= 290 && waited < 600, `${waited} ms`);
+
+      const producer = await createProducer({ vars: services.vars() });
+      const sent = Array.from({ length: 1_000 }, (_, index) => ({
+        topic,
+        partition: index % 4,
+        key: index % 5 === 0 ? null : Buffer.from(`key-${index}`),
+        value: index % 7 === 0 ? null : index % 11 === 0 ? Buffer.alloc(0) : Buffer.alloc(index % 300, index),
+        headers: index % 3 === 0 ? [{ name: 'h', value: `${index}` }, { name: 'h', value: 'again' }] : [],
+        timestamp: 1_700_000_000_000 + index,
+      }));
+      for (const record of sent) await producer.enqueue(record);
+      await producer.close();
+
+      const received = new Map<number, number>();
+      let count = 0;
+      while (count < sent.length) {
+        const batch: RecordBatch | undefined = await source.fetch(300, 5_000);
+        assert.ok(batch !== undefined && batch.length >= 1 && batch.length <= 300);
+        for (const record of batch) {
+          const nth = received.get(record.partition) ?? 0;
+          received.set(record.partition, nth + 1);
+          const expected = sent[nth * 4 + record.partition]!;
+          assert.equal(record.topic, topic);
+          assert.equal(record.offset, nth);
+          assert.deepEqual(record.key, expected.key);
+          assert.deepEqual(record.value, expected.value);
+          assert.equal(record.timestamp, expected.timestamp);
+          assert.deepEqual(
+            record.headers.map(({ name, value }) => ({ name, value: String(value) })),
+            expected.headers,
+          );
+          count++;
+        }
+      }
+      assert.equal(await source.fetch(10, 0), undefined);
+      const ended = (): Set<number> => new Set(eofs.filter(({ offset }) => offset === 250).map(({ partition }) => partition));
+      const giveUp = Date.now() + 10_000;
+      while (ended().size < 4 && Date.now() < giveUp) assert.equal(await source.fetch(1, 100), undefined);
+      assert.deepEqual(ended(), new Set([0, 1, 2, 3]));
+
+      // A trickle: a fetch returns with what is there, however few.
+      await using trickling = await createProducer({ vars: services.vars() });
+      const trickle = setInterval(() => void trickling.enqueue({ topic, value: 'drop' }), 40);
+      const before = performance.now();
+      const drops = await source.fetch(1_000, 5_000);
+      const took = performance.now() - before;
+      clearInterval(trickle);
+      assert.ok(drops !== undefined && drops.length < 100 && took < 4_000, `${drops?.length} records in ${took} ms`);
+    });
+  });
+}
