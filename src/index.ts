@@ -17,11 +17,17 @@ export {
 } from './avro/schema-registry.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
-export type { Consumer, WaitOptions } from './client/consumer.ts';
+export type { BatchOptions, Consumer, WaitOptions } from './client/consumer.ts';
 export type { Delivery, DeliveryCallback, RecordMetadata } from './client/delivery.ts';
 export type { ClientEvents, ConsumerEvents, LogLine, ProducerEvents, Statistics } from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
-export { type ClientOptions, type ConsumerOptions, createConsumer, createProducer, type ProducerOptions } from './delivery/create-clients.ts';
+export {
+  type ClientOptions,
+  type ConsumerOptions,
+  createConsumer,
+  createProducer,
+  type ProducerOptions,
+} from './delivery/create-clients.ts';
 export type { FinishedRecord } from './delivery/offset-manager.ts';
 export {
   ClosedError,
@@ -50,7 +56,6 @@ export {
   type AnyConsumer,
   type AnyProducer,
   BatchDecodeError,
-  type BatchOptions,
   type CleanupOptions,
   consumeMessage,
   consumeMessageBatch,
@@ -75,6 +80,14 @@ export {
   runBatch,
   runSync,
 } from './patterns/run.ts';
+export {
+  describeRuntimeVars,
+  type Environment,
+  parseRuntimeVars,
+  type RuntimeVarDescription,
+  type RuntimeVars,
+  runtimeVarTable,
+} from './runtime-vars.ts';
 export {
   type Deserializer,
   type HeadersDeserializer,

@@ -30,7 +30,27 @@ export const kafkaCodes = {
 
 const retriable: ReadonlySet<number> = new Set([
   // Broker: leader or coordinator moving, replicas not in sync, throttled.
-  2, 5, 6, 7, 8, 9, 13, 14, 15, 16, 19, 20, 27, 51, 56, 60, 71, 72, 74, 75, 80,
+  2,
+  5,
+  6,
+  7,
+  8,
+  9,
+  13,
+  14,
+  15,
+  16,
+  19,
+  20,
+  27,
+  51,
+  56,
+  60,
+  71,
+  72,
+  74,
+  75,
+  80,
   // Local: transport, all brokers down, timeouts, queue full, name resolution, max.poll exceeded (a rejoin follows).
   kafkaCodes.transport,
   kafkaCodes.allBrokersDown,

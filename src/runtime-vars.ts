@@ -541,25 +541,25 @@ export const runtimeVarTable = {
     min: 0,
     max: 1_000_000,
     group: 'retries',
-    doc: 'How often a record goes to a retry topic (counted in its header `kafka_retry_count`) before it goes to a failure topic.',
+    doc: 'Read and checked, without effect in this version. How often a record goes to a retry topic (counted in its header `kafka_retry_count`) before it goes to a failure topic.',
   },
   PRODUCE_RETRY_TOPICS: {
     type: 'list',
     default: [],
     group: 'retries',
-    doc: 'Topics a failed record goes to until its retries are used up.',
+    doc: 'Read and checked, without effect in this version. Topics a failed record goes to until its retries are used up.',
   },
   PRODUCE_FAILURE_TOPICS: {
     type: 'list',
     default: [],
     group: 'retries',
-    doc: 'Dead-letter topics: a record whose retries are used up goes there with its error in a header.',
+    doc: 'Read and checked, without effect in this version. Dead-letter topics: a record whose retries are used up goes there with its error in a header.',
   },
   DO_METRICS_PUSHING: {
     type: 'boolean',
     default: true,
     group: 'metrics',
-    doc: 'Pushes metrics to the cache pods behind `METRICS_SERVICE_NAME`.',
+    doc: 'Read and checked, without effect in this version. Pushes metrics to the cache pods behind `METRICS_SERVICE_NAME`.',
   },
   METRICS_PUSH_RATE: {
     type: 'number',
@@ -567,12 +567,12 @@ export const runtimeVarTable = {
     default: 10,
     min: 0.1,
     group: 'metrics',
-    doc: 'Seconds between two pushes.',
+    doc: 'Read and checked, without effect in this version. Seconds between two pushes.',
   },
   METRICS_SERVICE_NAME: {
     type: 'string',
     group: 'metrics',
-    doc: 'Headless service of the metrics cache; it resolves to the address of every pod.',
+    doc: 'Read and checked, without effect in this version. Headless service of the metrics cache; it resolves to the address of every pod.',
   },
   METRICS_SERVICE_PORT: {
     type: 'integer',
@@ -581,7 +581,7 @@ export const runtimeVarTable = {
     min: 1,
     max: 65_535,
     group: 'metrics',
-    doc: 'Port of that service.',
+    doc: 'Read and checked, without effect in this version. Port of that service.',
   },
   METRICS_POD_PORT: {
     type: 'integer',
@@ -590,14 +590,16 @@ export const runtimeVarTable = {
     min: 1,
     max: 65_535,
     group: 'metrics',
-    doc: 'Port of each pod, where the values are pushed to.',
+    doc: 'Read and checked, without effect in this version. Port of each pod, where the values are pushed to.',
   },
   LOGLEVEL: {
     type: 'enum',
     values: ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
     default: 'INFO',
     group: 'toolkit',
-    doc: 'Least severity that is logged.',
+    librdkafka: ['log_level'],
+    client: 'both',
+    doc: 'Least severity of the lines librdkafka hands to the `log` event of a client.',
   },
   SHUTDOWN_TIMEOUT_SECONDS: {
     type: 'number',
@@ -612,7 +614,7 @@ export const runtimeVarTable = {
     values: ['auto', 'on', 'off'],
     default: 'auto',
     group: 'toolkit',
-    doc: 'Moves records by the packed addon: `auto` when it is built, `on` fails without it, `off` goes through node-rdkafka alone.',
+    doc: 'Moves records by the packed addon: `auto` when it is built, `on` fails without it, `off` goes through node-rdkafka alone. This version has no addon yet.',
   },
 } as const;
 
@@ -744,8 +746,12 @@ function maxPollIntervalMs(vars: RuntimeVars): number {
 
 function toLibrdkafka(row: RuntimeVarRow, key: string, value: Exclude<VarValue, undefined>): LibrdkafkaValue {
   if (typeof value === 'number') return findLibrdkafkaKey(key)?.kind === 'float' ? value * (row.scale ?? 1) : scaled(value, row.scale);
+  if (key === 'log_level') return syslogLevels[value as keyof typeof syslogLevels];
   return typeof value === 'object' ? value.join(',') : value;
 }
+
+/** Python's names of log levels, as the original had them, in syslog's numbers, as librdkafka has them. */
+const syslogLevels = { DEBUG: 7, INFO: 6, WARNING: 4, ERROR: 3, CRITICAL: 2 } as const;
 
 /** A whole number of the smaller unit; what is not 0 stays above 0, where 0 often means "without end". */
 function scaled(value: number, scale: number = 1): number {

@@ -145,7 +145,9 @@ describe('a consumer', () => {
   test('stops waiting when its signal fires', async () => {
     const input = await services.topic('in');
     await using consumer = await createConsumer({ vars: services.vars(), topics: [input] });
-    await assert.rejects(consumeMessage(consumer, undefined, { timeoutMs: 20_000, signal: AbortSignal.timeout(200) }), { name: 'TimeoutError' });
+    await assert.rejects(consumeMessage(consumer, undefined, { timeoutMs: 20_000, signal: AbortSignal.timeout(200) }), {
+      name: 'TimeoutError',
+    });
   });
 
   test('keeps polling while nobody asks for records', async () => {

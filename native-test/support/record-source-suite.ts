@@ -63,7 +63,13 @@ export function recordSourceSuite(kind: Source['kind']): void {
         partition: index % 4,
         key: index % 5 === 0 ? null : Buffer.from(`key-${index}`),
         value: index % 7 === 0 ? null : index % 11 === 0 ? Buffer.alloc(0) : Buffer.alloc(index % 300, index),
-        headers: index % 3 === 0 ? [{ name: 'h', value: `${index}` }, { name: 'h', value: 'again' }] : [],
+        headers:
+          index % 3 === 0
+            ? [
+                { name: 'h', value: `${index}` },
+                { name: 'h', value: 'again' },
+              ]
+            : [],
         timestamp: 1_700_000_000_000 + index,
       }));
       for (const record of sent) await producer.enqueue(record);

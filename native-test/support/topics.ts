@@ -1,7 +1,7 @@
+import { consumeAllMessages, createConsumer, createProducer, type DetachedRecord } from 'rdkafka-toolkit';
 import { ConsumerHandle } from '../../src/binding/consumer-handle.ts';
 import { consumerSettings } from '../../src/config/consumer-config.ts';
 import { routeConfig } from '../../src/config/librdkafka-config.ts';
-import { consumeAllMessages, createConsumer, createProducer, type DetachedRecord } from 'rdkafka-toolkit';
 import type { RuntimeVars } from '../../src/runtime-vars.ts';
 import type { Services } from './services.ts';
 

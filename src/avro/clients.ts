@@ -32,7 +32,11 @@ export function createAvroConsumer<K = string | null, V = unknown, H = readonly 
     keySchema === undefined
       ? (rest.keyDeserializer ?? (stringDeserializer as Deserializer<unknown> as Deserializer<K>))
       : createAvroDeserializer({ registry, readerSchema: keySchema });
-  return createConsumer({ ...rest, keyDeserializer, valueDeserializer: createAvroDeserializer<V>({ registry, readerSchema: valueSchema }) });
+  return createConsumer({
+    ...rest,
+    keyDeserializer,
+    valueDeserializer: createAvroDeserializer<V>({ registry, readerSchema: valueSchema }),
+  });
 }
 
 /** Options of {@link createAvroProducer}. */
@@ -52,7 +56,9 @@ export interface AvroProducerOptions<K = Uint8Array | string | null, V = unknown
  *
  * @throws ConfigError | ConnectError as {@link createProducer}
  */
-export function createAvroProducer<K = Uint8Array | string | null, V = unknown>(options: AvroProducerOptions<K, V>): Promise<Producer<K, V>> {
+export function createAvroProducer<K = Uint8Array | string | null, V = unknown>(
+  options: AvroProducerOptions<K, V>,
+): Promise<Producer<K, V>> {
   const { registry = createSchemaRegistry({ vars: options.vars }), valueSchema, keySchema, autoRegister, ...rest } = options;
   const keySerializer: Serializer<K> | undefined =
     keySchema === undefined ? rest.keySerializer : createAvroSerializer({ registry, schema: keySchema, autoRegister });

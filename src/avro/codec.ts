@@ -83,7 +83,8 @@ export function createAvroDeserializer<T>({ registry, readerSchema }: AvroDeseri
     deserializeAt,
     prepareAt(bytes, start, end) {
       const id = peekSchemaId(bytes, start, end);
-      if (id === undefined || readers.has(id) || registry.peek(id) !== undefined || registry.peekUnknown(id) !== undefined) return undefined;
+      if (id === undefined || readers.has(id) || registry.peek(id) !== undefined || registry.peekUnknown(id) !== undefined)
+        return undefined;
       return registry.schema(id).then(
         () => undefined,
         (error: unknown) => {

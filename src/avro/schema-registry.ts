@@ -14,6 +14,8 @@ export interface SchemaRegistryOptions {
   readonly url?: string | undefined;
   /** Basic authentication. @default SCHEMA_REGISTRY_USERNAME, SCHEMA_REGISTRY_PASSWORD */
   readonly auth?: { readonly username: string; readonly password: string } | undefined;
+  /** Bearer authentication, instead of `auth`. @default SCHEMA_REGISTRY_TOKEN */
+  readonly token?: string | undefined;
   /** For one answer, retries included, in milliseconds. @default SCHEMA_REGISTRY_TIMEOUT_SECONDS */
   readonly timeoutMs?: number | undefined;
 }
@@ -39,7 +41,7 @@ interface Failure {
 
 /** What of mappersmith's middleware is used; its own types are not exported by the registry client. */
 interface HttpRequest {
-  enhance(extras: { timeout?: number }): HttpRequest;
+  enhance(extras: { timeout?: number; headers?: Readonly<Record<string, string>> }): HttpRequest;
 }
 interface HttpResponse {
   status(): number;
@@ -58,6 +60,7 @@ export class SchemaRegistryClient {
   readonly url: string;
   readonly #client: KafkajsSchemaRegistry;
   readonly #timeoutMs: number;
+  readonly #token: string | undefined;
   readonly #known = new Map<number, RegisteredSchema>();
   readonly #unknown = new Map<number, { readonly error: SchemaRegistryError; readonly until: number }>();
   readonly #fetching = new Map<number, Promise<RegisteredSchema>>();
@@ -84,6 +87,7 @@ export class SchemaRegistryClient {
         : vars.SCHEMA_REGISTRY_USERNAME !== undefined
           ? { username: vars.SCHEMA_REGISTRY_USERNAME, password: vars.SCHEMA_REGISTRY_PASSWORD ?? '' }
           : undefined);
+    this.#token = auth === undefined ? (options.token ?? vars.SCHEMA_REGISTRY_TOKEN) : undefined;
     this.#agent = url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...getSslContext(vars) }) : undefined;
     this.#client = new KafkajsSchemaRegistry({
       host: this.url,
@@ -110,12 +114,15 @@ export class SchemaRegistryClient {
       const failure = { status: network ? undefined : status, body, reason: network?.message };
       this.#failures.set(`${request.method()} ${url}`, failure);
     };
-    const timeoutMs = this.#timeoutMs;
+    const extras = {
+      timeout: this.#timeoutMs,
+      ...(this.#token === undefined ? {} : { headers: { authorization: `Bearer ${this.#token}` } }),
+    };
     const middleware = ({ resourceMethod }: { resourceMethod: string }) => ({
       async prepareRequest(next: () => Promise<HttpRequest>): Promise<HttpRequest> {
         // `register` would set the subject's compatibility level when it has none; a 404 for "no level" without asking keeps it out.
         if (resourceMethod === 'config') throw Object.assign(new Error('not asked'), { status: 404 });
-        return (await next()).enhance({ timeout: timeoutMs });
+        return (await next()).enhance(extras);
       },
       async response(next: () => Promise<HttpResponse>): Promise<HttpResponse> {
         try {
@@ -292,7 +299,8 @@ export function createSchemaRegistry(options: SchemaRegistryOptions = {}): Schem
 }
 
 function parseUrl(text: string | undefined): URL {
-  if (text === undefined || text === '') throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be set (or url to be passed): Avro needs a schema registry']);
+  if (text === undefined || text === '')
+    throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be set (or url to be passed): Avro needs a schema registry']);
   try {
     const url = new URL(text);
     if (url.protocol === 'http:' || url.protocol === 'https:') return url;

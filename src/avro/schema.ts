@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.ts';
 /** An Avro schema as JSON: a name, a list (union) or an object. */
 export type AvroSchemaJson = string | readonly unknown[] | { readonly [attribute: string]: unknown };
 
-declare const valueOf: unique symbol;
+declare const valueType: unique symbol;
 
 /** An Avro schema that knows the TypeScript type of its values. Made by {@link avroSchema}. */
 export interface AvroSchema<T> {
@@ -12,7 +12,7 @@ export interface AvroSchema<T> {
   readonly text: string;
   readonly type: avro.Type;
   /** Never there at run time: carries `T`. */
-  readonly [valueOf]?: T;
+  readonly [valueType]?: T;
 }
 
 /**

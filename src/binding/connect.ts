@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectError } from '../errors.ts';
 import { isAuthenticationCode, kafkaCodes } from '../kafka-codes.ts';
-import { type Client, fromLibrdkafka, kafkaCodeOf, type Metadata, type RawConsumer, type RawError, type RawProducer } from './node-rdkafka.ts';
+import {
+  type Client,
+  fromLibrdkafka,
+  kafkaCodeOf,
+  type Metadata,
+  type RawConsumer,
+  type RawError,
+  type RawProducer,
+} from './node-rdkafka.ts';
 
 /** Time given to one metadata request, so that a refused sign-in is noticed between two and the process can end. */
 const METADATA_SLICE_MS = 1_000;

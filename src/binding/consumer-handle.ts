@@ -1,3 +1,4 @@
+import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
@@ -10,7 +11,6 @@ import {
   type Metadata,
   type RawConsumer,
   type RawError,
-  type RoutedConfig,
   rdkafka,
   type TopicPartition,
   type TopicPartitionOffset,

@@ -11,7 +11,10 @@ interface RawClient {
   configureCallbacks(add: boolean, callbacks: unknown): void;
   connect(callback: (error: RawError | null, info?: { name: string }) => void): void;
   disconnect(callback: () => void): void;
-  getMetadata(options: { topic?: string; allTopics?: boolean; timeout: number }, callback: (error: RawError | null, data?: Metadata) => void): void;
+  getMetadata(
+    options: { topic?: string; allTopics?: boolean; timeout: number },
+    callback: (error: RawError | null, data?: Metadata) => void,
+  ): void;
   queryWatermarkOffsets(
     topic: string,
     partition: number,
@@ -95,12 +98,6 @@ export interface Metadata {
   readonly orig_broker_name: string;
   readonly brokers: readonly { readonly id: number; readonly host: string; readonly port: number }[];
   readonly topics: readonly { readonly name: string; readonly partitions: readonly { readonly id: number; readonly leader: number }[] }[];
-}
-
-/** Global and topic configuration, each key already in its place. */
-export interface RoutedConfig {
-  readonly global: Readonly<Record<string, string | number | boolean>>;
-  readonly topic: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** A callback's configuration beside the plain settings. */

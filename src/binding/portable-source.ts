@@ -20,12 +20,7 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
   readonly #topics: TopicTable;
   readonly #onPartitionEof: (at: TopicPartitionOffset) => void;
 
-  constructor(
-    raw: RawConsumer,
-    topics: TopicTable,
-    decoders: RecordDecoders<K, V, H>,
-    onPartitionEof: (at: TopicPartitionOffset) => void,
-  ) {
+  constructor(raw: RawConsumer, topics: TopicTable, decoders: RecordDecoders<K, V, H>, onPartitionEof: (at: TopicPartitionOffset) => void) {
     this.#raw = raw;
     this.#topics = topics;
     this.#decoders = decoders;

@@ -1,5 +1,6 @@
+import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
-import { type Client, type Metadata, type RawError, type RawProducer, type RoutedConfig, rdkafka } from './node-rdkafka.ts';
+import { type Client, type Metadata, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
 
 /** What librdkafka reports about records produced. All are called on the event loop. */
 export interface ProducerCallbacks {

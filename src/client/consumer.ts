@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsumerHandle, commitCallbackError } from '../binding/consumer-handle.ts';
-import { fromLibrdkafka, type RoutedConfig, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { TopicTable } from '../binding/pack.ts';
 import type { ConsumerRecord, RecordBatch, RecordDecoders } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
+import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
@@ -27,6 +28,9 @@ export interface ConsumerSettings<K, V, H> {
   /** Records per internal batch. */
   readonly prefetchRecords: number;
   readonly pollTimeoutMs: number;
+  /** Records and milliseconds of a batch that does not say otherwise. */
+  readonly batchCount: number;
+  readonly batchTimeoutMs: number;
   /** Records younger than this are held back. */
   readonly minimumAgeMs: number;
   readonly autoCommit: boolean;
@@ -54,6 +58,14 @@ export interface WaitOptions {
   /** How long to wait, in milliseconds. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of a batch: how many records, how long to wait for them. */
+export interface BatchOptions extends WaitOptions {
+  /** @default CONSUMER_BATCH_COUNT */
+  readonly count?: number | undefined;
+  /** Milliseconds. @default CONSUMER_BATCH_TIMEOUT_SECONDS */
+  readonly timeoutMs?: number | undefined;
 }
 
 /**
@@ -188,15 +200,16 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   /**
-   * Up to `count` records, waiting until there are so many or `timeoutMs` is over, however slowly they come.
+   * Up to `count` records (`CONSUMER_BATCH_COUNT`), waiting until there are so many or `timeoutMs`
+   * (`CONSUMER_BATCH_TIMEOUT_SECONDS`) is over, however slowly they come.
    *
    * @throws NoMessageError when not one came in time
    */
   async consumeBatch({
-    count,
-    timeoutMs = this.#settings.pollTimeoutMs,
+    count = this.#settings.batchCount,
+    timeoutMs = this.#settings.batchTimeoutMs,
     signal,
-  }: WaitOptions & { readonly count: number }): Promise<ConsumerRecord<K, V, H>[]> {
+  }: BatchOptions = {}): Promise<ConsumerRecord<K, V, H>[]> {
     if (!(Number.isInteger(count) && count > 0)) throw new StateError(`Expected count to be a whole number above 0, got ${count}`);
     const records: ConsumerRecord<K, V, H>[] = [];
     const deadline = performance.now() + timeoutMs;

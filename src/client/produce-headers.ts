@@ -28,7 +28,9 @@ function rawHeader(name: string, value: string | Uint8Array | null, topic: strin
   let text: string;
   if (typeof value === 'string') text = value;
   else if (value === null || value === undefined) {
-    throw new EncodeError(`The header ${name} of a record for ${topic} is null, which node-rdkafka cannot send; send an empty one.`, { topic });
+    throw new EncodeError(`The header ${name} of a record for ${topic} is null, which node-rdkafka cannot send; send an empty one.`, {
+      topic,
+    });
   } else {
     try {
       text = utf8.decode(value);

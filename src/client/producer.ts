@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
-import { errorOfCode, fromLibrdkafka, kafkaCodeOf, type RawError, type RoutedConfig } from '../binding/node-rdkafka.ts';
+import { errorOfCode, fromLibrdkafka, kafkaCodeOf, type RawError } from '../binding/node-rdkafka.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
+import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
   ConsumeError,
@@ -12,7 +13,7 @@ import {
   RecordTooLargeError,
   StateError,
   TimeoutError,
-  ToolkitError,
+  type ToolkitError,
 } from '../errors.ts';
 import { isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
@@ -130,7 +131,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    * @throws QueueFullError when the queue stayed full: the record was not taken
    * @throws FatalError | ClosedError when the producer is of no use any more
    */
-  async enqueue(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Delivery> {
+  async enqueue(
+    record: ProducerRecord<K, V>,
+    onDelivery?: DeliveryCallback,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Delivery> {
     const { keySerializer, valueSerializer } = this.#settings;
     this.#assertOpen();
     const context = { topic: record.topic, isKey: false };
@@ -297,7 +302,13 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    * @throws DeliveryError when one failed that nobody was told about
    * @throws TimeoutError when reports are still outstanding at the deadline
    */
-  async flush({ timeoutMs = this.#settings.shutdownTimeoutMs, signal }: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async flush({
+    timeoutMs = this.#settings.shutdownTimeoutMs,
+    signal,
+  }: {
+    readonly timeoutMs?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+  } = {}): Promise<void> {
     if (this.#state === 'closed') throw new ClosedError('The producer is closed');
     await this.#drain(timeoutMs, signal);
     if (this.#ring.size > 0) {

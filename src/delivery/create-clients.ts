@@ -8,9 +8,9 @@ import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import {
   type Deserializer,
   type HeadersDeserializer,
+  type RecordHeader,
   rawDeserializer,
   rawSerializer,
-  type RecordHeader,
   type Serializer,
 } from '../serde.ts';
 import { OffsetManager } from './offset-manager.ts';
@@ -54,6 +54,12 @@ export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array 
   readonly valueSerializer?: Serializer<V> | undefined;
 }
 
+/** `on` promises speed that this version cannot give. */
+function refuseNative(vars: RuntimeVars): void {
+  if (vars.RDKAFKA_TOOLKIT_NATIVE !== 'on') return;
+  throw new ConfigError(['Expected RDKAFKA_TOOLKIT_NATIVE to be auto or off: this version has no packed addon']);
+}
+
 const openProducers = new Set<Producer<never, never>>();
 const managers = new WeakMap<object, OffsetManager>();
 /** `group.instance.id`s in use here: a second consumer of a group must not fence the first. */
@@ -78,6 +84,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
   options: ConsumerOptions<K, V, H> = {},
 ): Promise<Consumer<K, V, H>> {
   const vars = options.vars ?? parseRuntimeVars();
+  refuseNative(vars);
   const topics = options.topics ?? vars.CONSUME_TOPICS;
   if (topics.length === 0 || topics.some((topic) => topic === '')) {
     throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
@@ -103,6 +110,8 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       bootstrapServers: String(settings['bootstrap.servers'] ?? 'the mock cluster'),
       prefetchRecords: vars.CONSUMER_PREFETCH_COUNT,
       pollTimeoutMs: vars.CONSUMER_POLL_TIMEOUT * 1000,
+      batchCount: vars.CONSUMER_BATCH_COUNT,
+      batchTimeoutMs: vars.CONSUMER_BATCH_TIMEOUT_SECONDS * 1000,
       minimumAgeMs: vars.TIMESTAMP_OFFSET_MINUTES * 60_000,
       autoCommit: String(settings['enable.auto.commit']) !== 'false',
       connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
@@ -146,6 +155,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   options: ProducerOptions<K, V> = {},
 ): Promise<Producer<K, V>> {
   const vars = options.vars ?? parseRuntimeVars();
+  refuseNative(vars);
   const settings = producerSettings(vars, options.config);
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),

@@ -1,6 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import type { Consumer, WaitOptions } from '../client/consumer.ts';
+import type { BatchOptions, Consumer, WaitOptions } from '../client/consumer.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
@@ -12,14 +12,6 @@ export type AnyConsumer = Consumer<unknown, unknown, unknown>;
 
 /** A producer of any key and value. */
 export type AnyProducer = Producer<never, never>;
-
-/** Options of a batch: how many records, how long to wait for them. */
-export interface BatchOptions extends WaitOptions {
-  /** @default CONSUMER_BATCH_COUNT as read at start, 1000 */
-  readonly count?: number | undefined;
-  /** Milliseconds. @default 15000 */
-  readonly timeoutMs?: number | undefined;
-}
 
 /**
  * The next record, its key and value decoded, counted as consumed.
@@ -50,9 +42,9 @@ export async function consumeMessage<K, V, H>(
 export async function consumeMessageBatch<K, V, H>(
   consumer: Consumer<K, V, H>,
   metrics?: MetricsRecorder | undefined,
-  { count = 1000, timeoutMs = 15_000, signal }: BatchOptions = {},
+  options?: BatchOptions | undefined,
 ): Promise<ConsumerRecord<K, V, H>[]> {
-  const records = await consumer.consumeBatch({ count, timeoutMs, signal });
+  const records = await consumer.consumeBatch(options);
   metrics?.incMessagesConsumed(records.length);
   const errors: DecodeError[] = [];
   const good = records.filter((record) => {

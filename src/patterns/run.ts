@@ -4,10 +4,18 @@ import type { Consumer } from '../client/consumer.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
 import { ClosedError, DecodeError, isToolkitError, NoMessageError, StateError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
-import { BatchDecodeError, consumeMessage, consumeMessageBatch, enqueueAutoCommits, shutdownCleanup, synchronousMessageHandling } from './consume.ts';
+import {
+  BatchDecodeError,
+  consumeMessage,
+  consumeMessageBatch,
+  enqueueAutoCommits,
+  shutdownCleanup,
+  synchronousMessageHandling,
+} from './consume.ts';
 import { produceMessage } from './produce.ts';
 
 /** What a handler may give back: records to produce, one, many or none. */
+// biome-ignore lint/suspicious/noConfusingVoidType: an async handler without a return statement is a Promise<void>.
 export type HandlerResult<OK, OV> = ProducerRecord<OK, OV> | readonly ProducerRecord<OK, OV>[] | undefined | void;
 
 /** What a handler is given beside the record. */
@@ -50,9 +58,9 @@ export interface RunOptions<K, V, H, OK, OV> {
 /** Options of {@link runBatch}. */
 export interface RunBatchOptions<K, V, H, OK, OV> extends RunOptions<K, V, H, OK, OV> {
   readonly handler: BatchHandler<K, V, H, OK, OV>;
-  /** Records a batch at most. @default 1000 */
+  /** Records a batch at most. @default CONSUMER_BATCH_COUNT */
   readonly count?: number | undefined;
-  /** How long to wait for a full batch, in milliseconds. @default 15000 */
+  /** How long to wait for a full batch, in milliseconds. @default CONSUMER_BATCH_TIMEOUT_SECONDS */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -236,8 +244,6 @@ class Engine<K, V, H, OK, OV> {
   }
 }
 
-function isMany<OK, OV>(
-  result: ProducerRecord<OK, OV> | readonly ProducerRecord<OK, OV>[],
-): result is readonly ProducerRecord<OK, OV>[] {
+function isMany<OK, OV>(result: ProducerRecord<OK, OV> | readonly ProducerRecord<OK, OV>[]): result is readonly ProducerRecord<OK, OV>[] {
   return Array.isArray(result);
 }

@@ -39,7 +39,7 @@ export async function startMockCluster({ brokers = 1, topics = [] }: MockCluster
     throw new ConfigError([`Expected brokers to be a whole number from 1 to 100, got ${brokers}`]);
   }
   const ignore = (): void => undefined;
-  const handle = new ProducerHandle(routeConfig('producer', { 'test.mock.num.brokers': brokers, 'log_level': 3 }), {
+  const handle = new ProducerHandle(routeConfig('producer', { 'test.mock.num.brokers': brokers, log_level: 3 }), {
     onDelivery: ignore,
     onError: ignore,
     onStatistics: ignore,
