@@ -20,37 +20,35 @@ export interface Services extends AsyncDisposable {
 /** The services that `KAFKA_BOOTSTRAP_SERVERS` and `SCHEMA_REGISTRY_URL` name; in place of each that is not set, an embedded one. */
 export async function startServices(env: NodeJS.ProcessEnv = process.env): Promise<Services> {
   const given = parseRuntimeVars(env);
-  const stack = new AsyncDisposableStack();
-  try {
-    const cluster = given.KAFKA_BOOTSTRAP_SERVERS.length === 0 ? stack.use(await startMockCluster()) : undefined;
-    const registry = given.SCHEMA_REGISTRY_URL === undefined ? stack.use(await startSchemaRegistry()) : undefined;
-    const created: string[] = [];
-    if (cluster === undefined) stack.defer(() => withAdmin(given, (admin) => deleteTopics(given, admin, created)));
-    return {
-      description:
-        `Kafka: ${cluster === undefined ? given.KAFKA_BOOTSTRAP_SERVERS.join(',') : 'embedded (mock cluster in this process)'}; ` +
-        `schema registry: ${registry === undefined ? given.SCHEMA_REGISTRY_URL : 'embedded'}`,
-      async topic(prefix) {
-        const topic = `${prefix}-${randomUUID().slice(0, 8)}`;
-        if (cluster === undefined) await withAdmin(given, (admin) => createTopic(given, admin, topic));
-        else await cluster.createTopics([topic]);
-        created.push(topic);
-        return topic;
-      },
-      vars: (appName, extra = {}) =>
-        parseRuntimeVars({
-          ...env,
-          ...(cluster === undefined ? {} : { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers }),
-          ...(registry === undefined ? {} : { SCHEMA_REGISTRY_URL: registry.url }),
-          ...extra,
-          APP_NAME: `${appName}-${randomUUID().slice(0, 8)}`,
-        }),
-      [Symbol.asyncDispose]: () => stack.disposeAsync(),
-    };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  const cluster = given.KAFKA_BOOTSTRAP_SERVERS.length === 0 ? await startMockCluster() : undefined;
+  const registry = given.SCHEMA_REGISTRY_URL === undefined ? await startSchemaRegistry() : undefined;
+  const addresses = {
+    ...(cluster === undefined ? {} : { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers }),
+    ...(registry === undefined ? {} : { SCHEMA_REGISTRY_URL: registry.url }),
+  };
+  const created: string[] = [];
+  return {
+    description:
+      `Kafka: ${cluster === undefined ? given.KAFKA_BOOTSTRAP_SERVERS.join(',') : 'embedded (mock cluster in this process)'}; ` +
+      `schema registry: ${registry === undefined ? given.SCHEMA_REGISTRY_URL : 'embedded'}`,
+    async topic(prefix) {
+      const topic = `${prefix}-${randomUUID().slice(0, 8)}`;
+      if (cluster === undefined) await withAdmin(given, (admin) => createTopic(given, admin, topic));
+      else await cluster.createTopics([topic]);
+      created.push(topic);
+      return topic;
+    },
+    vars: (appName, extra = {}) =>
+      parseRuntimeVars({ ...env, ...addresses, ...extra, APP_NAME: `${appName}-${randomUUID().slice(0, 8)}` }),
+    async [Symbol.asyncDispose]() {
+      try {
+        if (cluster === undefined && created.length > 0) await withAdmin(given, (admin) => deleteTopics(given, admin, created));
+      } finally {
+        await cluster?.close();
+        await registry?.close();
+      }
+    },
+  };
 }
 
 /** The toolkit creates no topics; node-rdkafka's own admin client does, and takes librdkafka's settings. */
