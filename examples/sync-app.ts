@@ -6,6 +6,7 @@
  * record. Needs CONSUMER_ENABLE_AUTO_COMMIT=false.
  */
 import {
+  type Consumer,
   consumeMessage,
   createConsumer,
   createProducer,
@@ -17,16 +18,11 @@ import {
   stringDeserializer,
   synchronousMessageHandling,
 } from 'rdkafka-toolkit';
-import { createOrdersTopic, type Order, readTopic, valueOf } from './support/orders.ts';
+import { createOrdersTopic, type Invoice, invoiceOf, type Order, orderOf, readTopic } from './support/orders.ts';
 import { type Outcome, runMain } from './support/run-main.ts';
 import type { Services } from './support/services.ts';
 
 const RECORDS = 200;
-
-interface Invoice {
-  readonly orderId: number;
-  readonly totalCents: number;
-}
 
 async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(60_000)]);
@@ -34,33 +30,29 @@ async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const output = await services.topic('invoices');
   const vars = services.vars('sync-app', { CONSUMER_ENABLE_AUTO_COMMIT: 'false' });
   const producer = await createProducer({ vars, valueSerializer: jsonSerializer<Invoice>() });
+  let consumer: Consumer<string | null, Order | null> | undefined;
   let consumed = 0;
   let committed = 0;
   try {
-    const consumer = await createConsumer({
+    consumer = await createConsumer({
       vars,
       topics: [input],
       keyDeserializer: stringDeserializer,
       valueDeserializer: jsonDeserializer<Order>(),
     });
-    try {
-      while (consumed < RECORDS) {
-        try {
-          const record = await consumeMessage(consumer, undefined, { signal });
-          const { id, quantity, unitPriceCents } = valueOf(record);
-          await produceMessage(producer, { topic: output, key: record.key }, undefined, { orderId: id, totalCents: quantity * unitPriceCents });
-          await synchronousMessageHandling({ consumer, producer });
-          consumed++;
-        } catch (error) {
-          await handleNoMessages(error, { producer });
-        }
+    while (consumed < RECORDS) {
+      try {
+        const record = await consumeMessage(consumer, undefined, { signal });
+        await produceMessage(producer, { topic: output, key: record.key }, undefined, invoiceOf(orderOf(record)));
+        await synchronousMessageHandling({ consumer, producer });
+        consumed++;
+      } catch (error) {
+        await handleNoMessages(error, { producer });
       }
-      for (const offset of await consumer.committed()) committed += offset ?? 0;
-    } finally {
-      await shutdownCleanup({ consumer });
     }
+    for (const offset of await consumer.committed()) committed += offset ?? 0;
   } finally {
-    await shutdownCleanup({ producer });
+    await shutdownCleanup({ consumer, producer });
   }
   const invoices = new Set((await readTopic<Invoice>(services, output, signal)).map(({ orderId }) => orderId));
   return {

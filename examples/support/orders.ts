@@ -9,6 +9,16 @@ export interface Order {
   readonly unitPriceCents: number;
 }
 
+/** What the examples make of an order. */
+export interface Invoice {
+  readonly orderId: number;
+  readonly totalCents: number;
+}
+
+export function invoiceOf({ id, quantity, unitPriceCents }: Order): Invoice {
+  return { orderId: id, totalCents: quantity * unitPriceCents };
+}
+
 /** A topic with `count` orders, ids from 0, keyed by customer, all acknowledged. */
 export async function createOrdersTopic(services: Services, count: number): Promise<string> {
   const topic = await services.topic('orders');
@@ -25,12 +35,12 @@ export async function createOrdersTopic(services: Services, count: number): Prom
 export async function readTopic<T>(services: Services, topic: string, signal: AbortSignal): Promise<T[]> {
   await using consumer = await createConsumer({ vars: services.vars('check'), topics: [topic], valueDeserializer: jsonDeserializer<T>() });
   const values: T[] = [];
-  for await (const record of consumeAllMessages(consumer, { signal })) values.push(valueOf(record));
+  for await (const record of consumeAllMessages(consumer, { signal })) values.push(orderOf(record));
   return values;
 }
 
 /** The value of a record of a topic that holds no tombstones. */
-export function valueOf<T>({ topic, partition, offset, value }: ConsumerRecord<unknown, T | null>): T {
+export function orderOf<T>({ topic, partition, offset, value }: ConsumerRecord<unknown, T | null>): T {
   if (value === null) throw new TypeError(`Unexpected tombstone: ${topic} [${partition}] @ ${offset}`);
   return value;
 }

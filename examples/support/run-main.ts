@@ -15,20 +15,27 @@ export async function runMain(name: string, main: (services: Services, signal: A
   const onSignal = (signal: string): void => stop.abort(new Error(`stopped by ${signal}`));
   for (const each of ['SIGINT', 'SIGTERM'] as const) process.once(each, onSignal);
   try {
+    const services = await startServices();
     let outcome: Outcome;
-    {
-      await using services = await startServices();
+    try {
       console.log(services.description);
       outcome = await main(services, stop.signal);
+    } finally {
+      // Beside an error of the example, one of the clean-up is only told.
+      await services.close().catch((error: unknown) => report(name, error));
     }
     console.log(`${name}: ${outcome.line}`);
     if (!outcome.ok) process.exitCode = 1;
   } catch (error) {
-    process.exitCode = 1;
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(`${name}: failed: ${message.replaceAll(/\s*\n\s*/g, ' ')}`);
-    if (process.env.DEBUG) console.error(error);
+    report(name, error);
   } finally {
     for (const each of ['SIGINT', 'SIGTERM'] as const) process.removeListener(each, onSignal);
   }
+}
+
+function report(name: string, error: unknown): void {
+  process.exitCode = 1;
+  const message = error instanceof Error ? error.message : String(error);
+  console.error(`${name}: failed: ${message.replaceAll(/\s*\n\s*/g, ' ')}`);
+  if (process.env.DEBUG) console.error(error);
 }

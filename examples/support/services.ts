@@ -8,13 +8,15 @@ import { parseRuntimeVars, type RuntimeVars } from '../../src/runtime-vars.ts';
 export const PARTITIONS: number = MOCK_PARTITIONS;
 
 /** The Kafka and the schema registry an example runs on. */
-export interface Services extends AsyncDisposable {
+export interface Services {
   /** Which they are, in a line to print. */
   readonly description: string;
   /** Creates an empty topic of {@link PARTITIONS} partitions with a name of its own; it is deleted at the end. */
   topic(prefix: string): Promise<string>;
   /** The runtime variables of the environment, for these services. `APP_NAME` is new each time, and with it the consumer group. */
   vars(appName: string, extra?: Readonly<Record<string, string>>): RuntimeVars;
+  /** Deletes the topics and ends what is embedded. */
+  close(): Promise<void>;
 }
 
 /** The services that `KAFKA_BOOTSTRAP_SERVERS` and `SCHEMA_REGISTRY_URL` name; in place of each that is not set, an embedded one. */
@@ -38,9 +40,8 @@ export async function startServices(env: NodeJS.ProcessEnv = process.env): Promi
       created.push(topic);
       return topic;
     },
-    vars: (appName, extra = {}) =>
-      parseRuntimeVars({ ...env, ...addresses, ...extra, APP_NAME: `${appName}-${randomUUID().slice(0, 8)}` }),
-    async [Symbol.asyncDispose]() {
+    vars: (appName, extra = {}) => parseRuntimeVars({ ...env, ...addresses, ...extra, APP_NAME: `${appName}-${randomUUID().slice(0, 8)}` }),
+    async close() {
       try {
         if (cluster === undefined && created.length > 0) await withAdmin(given, (admin) => deleteTopics(given, admin, created));
       } finally {
@@ -96,7 +97,10 @@ function request(
   return new Promise((resolve, reject) => {
     send(CONNECT_TIMEOUT_SECONDS * 1000, (error) => {
       if (!error) resolve();
-      else reject(new ConnectError(`${what} at ${KAFKA_BOOTSTRAP_SERVERS.join(',')}: ${error.message}`, { cause: error, kafkaCode: error.code }));
+      else
+        reject(
+          new ConnectError(`${what} at ${KAFKA_BOOTSTRAP_SERVERS.join(',')}: ${error.message}`, { cause: error, kafkaCode: error.code }),
+        );
     });
   });
 }

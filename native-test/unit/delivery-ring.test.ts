@@ -28,7 +28,8 @@ describe('delivery ring', () => {
           for (const { push, take } of rounds) {
             for (let count = 0; count < push; count++) {
               // Sequences are shared with other producers, so they have gaps; tickets have none.
-              const pushed = delivery((sequence += 1 + (count % 3)));
+              sequence += 1 + (count % 3);
+              const pushed = delivery(sequence);
               outstanding.set(ring.nextTicket, pushed);
               ring.push(pushed);
             }

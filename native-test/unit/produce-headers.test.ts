@@ -14,9 +14,9 @@ function read(raw: readonly object[] | undefined): [string, unknown][] | undefin
   });
 }
 
-/** Text that node-rdkafka hands on unchanged: it ends a value at a zero byte. */
+/** Text that node-rdkafka hands on unchanged: it ends a value at a zero byte, and half a surrogate pair is no text. */
 const text = (options: fc.StringConstraints = {}): fc.Arbitrary<string> =>
-  fc.string({ unit: 'grapheme', ...options }).filter((value) => !value.includes('\0') && value.isWellFormed());
+  fc.string({ unit: 'grapheme', ...options }).filter((value) => !/[\0\p{Surrogate}]/u.test(value));
 
 describe('headers to produce', () => {
   test('keep names, order, repetitions and text, from strings and from bytes', () => {

@@ -125,7 +125,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
           fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options)),
         );
       },
-      onStatistics: (json) => this.emit('statistics', JSON.parse(json) as Statistics),
+      onStatistics: (json) => {
+        if (this.listenerCount('statistics') > 0) this.emit('statistics', JSON.parse(json) as Statistics);
+      },
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
     this.#source = this.#handle.source(this.#topicTable, settings.decoders);
@@ -188,6 +190,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
    * @throws ClosedError when the consumer is closed
    */
   async consume({ timeoutMs = this.#settings.pollTimeoutMs, signal }: WaitOptions = {}): Promise<ConsumerRecord<K, V, H>> {
+    signal?.throwIfAborted();
     const ready = this.#takeReady();
     if (ready !== undefined) return ready;
     const deadline = performance.now() + timeoutMs;
@@ -372,6 +375,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   async #revoked(partitions: readonly TopicPartition[]): Promise<void> {
     const giveUp = async (): Promise<void> => {
       this.#epoch++;
+      // A pause belongs to this assignment: the partition must not come back paused.
+      const stopped = this.#throttled ? partitions : partitions.filter((at) => this.#paused.has(this.#keyOf(at)));
+      if (stopped.length > 0 && this.#state === 'open') this.#handle.resume(stopped);
       for (const at of partitions) {
         this.#validFrom.delete(this.#keyOf(at));
         this.#paused.delete(this.#keyOf(at));

@@ -34,15 +34,18 @@ export class Delivery {
   readonly topic: string;
   /** @internal */
   readonly callback: DeliveryCallback | undefined;
+  /** @internal An earlier number that the record was given while it waited to be queued; 0 when it did not. */
+  readonly reserved: number;
   #result: RecordMetadata | DeliveryError | undefined;
   #promise: Promise<RecordMetadata> | undefined;
   #resolve: ((metadata: RecordMetadata) => void) | undefined;
   #reject: ((error: DeliveryError) => void) | undefined;
 
-  constructor(sequence: number, topic: string, callback: DeliveryCallback | undefined) {
+  constructor(sequence: number, topic: string, callback: DeliveryCallback | undefined, reserved = 0) {
     this.sequence = sequence;
     this.topic = topic;
     this.callback = callback;
+    this.reserved = reserved;
   }
 
   /** True when the report is in. */

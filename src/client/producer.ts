@@ -39,6 +39,12 @@ export interface ProducerSettings<K, V> {
   readonly shutdownTimeoutMs: number;
 }
 
+interface Encoded {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly object[] | undefined;
+}
+
 /** A record to produce. */
 export interface ProducerRecord<K = Uint8Array | string | null, V = Uint8Array | string | null> {
   readonly topic: string;
@@ -66,6 +72,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #pollTimer: NodeJS.Timeout | undefined;
   #sincePoll = 0;
   #room: Promise<void> | undefined;
+  /** Numbers of records that had to wait before they were queued, until their reports are in. */
+  readonly #reserved = new Set<number>();
   /** The failed records with the lowest and the highest number. */
   #firstFailure: DeliveryError | undefined;
   #lastFailure: DeliveryError | undefined;
@@ -79,7 +87,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#handle = new ProducerHandle(settings.config, {
       onDelivery: (ticket, error, partition, offset, timestamp) => this.#report(ticket, error, partition, offset, timestamp),
       onError: (error) => this.#librdkafkaError(error),
-      onStatistics: (json) => this.emit('statistics', JSON.parse(json) as Statistics),
+      onStatistics: (json) => {
+        if (this.listenerCount('statistics') > 0) this.emit('statistics', JSON.parse(json) as Statistics);
+      },
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
   }
@@ -98,8 +108,10 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    * none is outstanding; it stays below a record that failed.
    */
   acknowledgedSequence(since = 0): number {
-    const oldest = this.#ring.oldest ?? Number.MAX_SAFE_INTEGER;
-    const failed = this.failure(since);
+    // Numbers are reserved in ascending order, so the first is the lowest.
+    const reserved = this.#reserved.size === 0 ? undefined : this.#reserved.values().next().value;
+    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, reserved ?? Number.MAX_SAFE_INTEGER);
+    const failed = this.#firstFailure === undefined ? undefined : this.failure(since);
     // Of many failures two are remembered: when the first is too old to matter, nothing since then counts as acknowledged.
     const held = failed === undefined ? oldest : failed === this.#firstFailure ? failed.sequence : since + 1;
     const lowest = Math.min(oldest, held);
@@ -136,27 +148,61 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     onDelivery?: DeliveryCallback,
     { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Delivery> {
-    const { keySerializer, valueSerializer } = this.#settings;
     this.#assertOpen();
-    const context = { topic: record.topic, isKey: false };
-    const preparing = valueSerializer.prepare?.(context);
-    if (preparing !== undefined) await orAborted(preparing, signal);
-    const keyContext = { topic: record.topic, isKey: true };
-    const preparingKey = record.key === undefined ? undefined : keySerializer.prepare?.(keyContext);
-    if (preparingKey !== undefined) await orAborted(preparingKey, signal);
-    const value = serialize(valueSerializer, record.value, context);
-    const key = record.key === undefined ? null : serialize(keySerializer, record.key, keyContext);
-    const headers = toRawHeaders(record.headers, record.topic);
-    // Others that wait for room go first: order is kept.
-    if (this.#room !== undefined) await this.#awaitRoom(record.topic, signal);
+    const pending = this.#prepare(record);
+    if (pending === undefined && this.#room === undefined) {
+      const delivery = this.#tryProduce(record, this.#encode(record), onDelivery, 0);
+      if (delivery !== undefined) return delivery;
+    }
+    // It takes a while from here. The record gets its number now, so that an offset noted meanwhile waits for it.
+    const reserved = nextSequence();
+    this.#reserved.add(reserved);
+    try {
+      if (pending !== undefined) await orAborted(pending, signal);
+      return await this.#enqueueWhenRoom(record, onDelivery, signal, reserved);
+    } catch (error) {
+      this.#reserved.delete(reserved);
+      throw error;
+    }
+  }
+
+  async #enqueueWhenRoom(
+    record: ProducerRecord<K, V>,
+    onDelivery: DeliveryCallback | undefined,
+    signal: AbortSignal | undefined,
+    reserved: number,
+  ): Promise<Delivery> {
+    const encoded = this.#encode(record);
     const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
     for (;;) {
-      const delivery = this.#tryProduce(record, key, value, headers, onDelivery);
+      // Others that wait for room go first: order is kept.
+      while (this.#room !== undefined) {
+        await orAborted(this.#room, signal);
+        if (performance.now() >= deadline) throw this.#queueFull(record.topic);
+      }
+      const delivery = this.#tryProduce(record, encoded, onDelivery, reserved);
       if (delivery !== undefined) return delivery;
       if (performance.now() >= deadline) throw this.#queueFull(record.topic);
-      this.#room ??= this.#makeRoom();
-      await this.#awaitRoom(record.topic, signal);
+      this.#room = this.#makeRoom();
     }
+  }
+
+  /** What the serializers must fetch first; undefined when nothing. */
+  #prepare({ topic, key }: ProducerRecord<K, V>): Promise<void> | undefined {
+    const { keySerializer, valueSerializer } = this.#settings;
+    const value = valueSerializer.prepare?.({ topic, isKey: false });
+    const forKey = key === undefined ? undefined : keySerializer.prepare?.({ topic, isKey: true });
+    if (value === undefined || forKey === undefined) return value ?? forKey;
+    return Promise.all([value, forKey]).then(() => undefined);
+  }
+
+  #encode({ topic, key, value, headers }: ProducerRecord<K, V>): Encoded {
+    const { keySerializer, valueSerializer } = this.#settings;
+    return {
+      key: key === undefined ? null : serialize(keySerializer, key, { topic, isKey: true }),
+      value: serialize(valueSerializer, value, { topic, isKey: false }),
+      headers: toRawHeaders(headers, topic),
+    };
   }
 
   /**
@@ -172,10 +218,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   /** Undefined when the queue is full. */
   #tryProduce(
     record: ProducerRecord<K, V>,
-    key: Buffer | null,
-    value: Buffer | null,
-    headers: readonly object[] | undefined,
+    { key, value, headers }: Encoded,
     onDelivery: DeliveryCallback | undefined,
+    reserved: number,
   ): Delivery | undefined {
     this.#assertOpen();
     const { topic, partition, timestamp } = record;
@@ -183,7 +228,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const code = this.#handle.produce(topic, partition ?? null, key, value, timestamp, headers, this.#ring.nextTicket);
     if (code === kafkaCodes.queueFull) return undefined;
     if (code !== 0) throw this.#produceError(code, topic, (key?.length ?? 0) + (value?.length ?? 0));
-    const delivery = new Delivery(nextSequence(), topic, onDelivery);
+    const delivery = new Delivery(nextSequence(), topic, onDelivery, reserved);
     this.#ring.push(delivery);
     if (++this.#sincePoll >= POLL_EVERY_RECORDS) this.#poll();
     this.#pollTimer ??= setInterval(() => this.#poll(), POLL_INTERVAL_MS);
@@ -217,14 +262,6 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#room = undefined;
   }
 
-  async #awaitRoom(topic: string, signal: AbortSignal | undefined): Promise<void> {
-    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
-    while (this.#room !== undefined) {
-      await orAborted(this.#room, signal);
-      if (performance.now() >= deadline) throw this.#queueFull(topic);
-    }
-  }
-
   #nextReports(): Promise<void> {
     return new Promise((resolve) => this.#onReports.push(resolve));
   }
@@ -241,6 +278,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #report(ticket: number, error: RawError | null, partition: number, offset: number, timestamp: number): void {
     const delivery = this.#ring.take(ticket);
     if (delivery === undefined) return;
+    if (delivery.reserved > 0) this.#reserved.delete(delivery.reserved);
     if (error === null) this.#settle(delivery, { topic: delivery.topic, partition, offset, timestamp });
     else this.#fail(delivery, this.#deliveryError(delivery, error, partition));
     if (this.#onReports.length > 0) {
@@ -311,19 +349,24 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   } = {}): Promise<void> {
     if (this.#state === 'closed') throw new ClosedError('The producer is closed');
     await this.#drain(timeoutMs, signal);
-    if (this.#ring.size > 0) {
-      throw new TimeoutError(`${this.#ring.size} records are still without a delivery report after ${timeoutMs} ms`);
+    if (this.#outstanding > 0) {
+      throw new TimeoutError(`${this.#outstanding} records are still without a delivery report after ${timeoutMs} ms`);
     }
     this.throwIfFailed();
+  }
+
+  /** Records without a report, those that wait to be queued included. */
+  get #outstanding(): number {
+    return Math.max(this.#ring.size, this.#reserved.size);
   }
 
   /** librdkafka's flush ends linger; the reports it leaves behind come a turn of the event loop later. */
   async #drain(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    while (this.#ring.size > 0 && performance.now() < deadline) {
+    while (this.#outstanding > 0 && performance.now() < deadline) {
       await orAborted(this.#handle.flush(Math.max(1, Math.min(100, deadline - performance.now()))), signal);
       this.#handle.poll();
-      if (this.#ring.size > 0) await immediate();
+      if (this.#outstanding > 0) await immediate();
     }
   }
 
@@ -343,6 +386,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     await this.#drain(timeoutMs, undefined);
     clearInterval(this.#pollTimer);
     this.#pollTimer = undefined;
+    this.#reserved.clear();
     for (const delivery of this.#ring.drain()) {
       const { sequence, topic } = delivery;
       const message = `Not known to be delivered to ${topic}: the producer was closed before the broker answered.`;
