@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import kafka, { type IAdminClient, type LibrdKafkaError } from 'node-rdkafka';
-import { ConnectError } from 'rdkafka-toolkit';
+import { ConnectError, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
 import { MOCK_PARTITIONS, startMockCluster, startSchemaRegistry } from 'rdkafka-toolkit/testing';
-import { parseRuntimeVars, type RuntimeVars } from '../../src/runtime-vars.ts';
+
 
 /** Partitions of every topic of the examples, on real services as on the embedded ones. */
 export const PARTITIONS: number = MOCK_PARTITIONS;

@@ -35,9 +35,9 @@ function isField(type: unknown): type is object {
 }
 
 /** Registers a schema by plain HTTP, as some other producer would. */
-async function registerElsewhere(schema: unknown, more: object = {}): Promise<number> {
-  const body = JSON.stringify({ schema: typeof schema === 'string' ? schema : JSON.stringify(schema), ...more });
-  const url = `${server.url}/subjects/elsewhere-${++subjects}/versions`;
+async function registerElsewhere(schema: unknown, more: object = {}, subject = `elsewhere-${++subjects}`): Promise<number> {
+  const body = JSON.stringify({ schema: typeof schema === 'string' && /^\W/.test(schema) ? schema : JSON.stringify(schema), ...more });
+  const url = `${server.url}/subjects/${subject}/versions`;
   const response = await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
   const { id, message } = (await response.json()) as { id: number; message?: string };
   assert.equal(response.status, 200, message);
@@ -54,8 +54,9 @@ function wire(id: number, body: Uint8Array, magic = 0): Buffer {
 
 async function serializerOf<T>(json: AvroSchemaJson) {
   const schema = avroSchema<T>(json);
-  const serializer = createAvroSerializer({ registry, schema });
+  const serializer = createAvroSerializer({ registry, schema, autoRegister: false });
   const context = { topic: `topic-${++subjects}`, isKey: false };
+  await registerElsewhere(json, {}, `${context.topic}-value`);
   await serializer.prepare!(context);
   return { schema, serialize: (value: T): Buffer => serializer.serialize(value, context)! };
 }
@@ -196,7 +197,7 @@ describe('decoding', () => {
     ],
     [
       'an id of a Protobuf schema',
-      async () => wire(await registerElsewhere('syntax = "proto3"; message A { int32 a = 1; }', { schemaType: 'PROTOBUF' }), Buffer.of(0)),
+      async () => wire(await registerElsewhere(' syntax = "proto3"; message A { int32 a = 1; }', { schemaType: 'PROTOBUF' }), Buffer.of(0)),
       /PROTOBUF, not AVRO/,
     ],
   ];
@@ -280,6 +281,7 @@ describe('decoding', () => {
 });
 
 describe('encoding', () => {
+  const named = { type: 'enum', name: 'Suit', symbols: ['HEARTS', 'SPADES'] };
   const order = record('Order', { id: 'int', customer: record('Customer', { email: 'string' }), lines: { type: 'array', items: 'int' } });
   const good = { id: 1, customer: { email: 'a@b' }, lines: [1] };
   const cyclic: Record<string, unknown> = {};
@@ -329,7 +331,7 @@ describe('encoding', () => {
 
   test('registers under topic and part, or under the subject given, once', async () => {
     const topic = `naming-${++subjects}`;
-    const schema = avroSchema<string>('string');
+    const schema = avroSchema<string>(named);
     const byTopic = createAvroSerializer<string>({ registry, schema });
     for (const isKey of [true, false, true]) await byTopic.prepare!({ topic, isKey });
     await createAvroSerializer<string>({ registry, schema, subject: `${topic}-own` }).prepare!({ topic, isKey: false });
@@ -342,19 +344,26 @@ describe('encoding', () => {
     assert.equal(byTopic.prepare!({ topic, isKey: true }), undefined);
   });
 
+  test('registers a schema without a name, as keys have', async () => {
+    const serializer = createAvroSerializer<string>({ registry, schema: avroSchema('string') });
+    const context = { topic: `unnamed-${++subjects}`, isKey: true };
+    await serializer.prepare!(context);
+    assert.deepEqual(serializer.serialize('a', context)!.subarray(5), Buffer.of(2, 97));
+  });
+
   test('without auto-registration a schema must be there', async () => {
     const context = { topic: `fixed-${++subjects}`, isKey: false };
-    const schema = avroSchema<string>('string');
+    const schema = avroSchema<string>(named);
     const strict = createAvroSerializer<string>({ registry, schema, autoRegister: false });
     await assert.rejects(strict.prepare!(context)!, (error) => error instanceof SchemaRegistryError && error.status === 404);
     const id = await newRegistry().register(`${context.topic}-value`, schema.text);
     await strict.prepare!(context);
-    assert.equal(strict.serialize('a', context)!.readUInt32BE(1), id);
+    assert.equal(strict.serialize('HEARTS', context)!.readUInt32BE(1), id);
   });
 
   test('what one client writes the same client reads', async () => {
     const shared = newRegistry();
-    const serializer = createAvroSerializer<string>({ registry: shared, schema: avroSchema('string') });
+    const serializer = createAvroSerializer<string>({ registry: shared, schema: avroSchema(named) });
     const context = { topic: `shared-${++subjects}`, isKey: false };
     await serializer.prepare!(context);
     assert.equal(
@@ -367,7 +376,8 @@ describe('encoding', () => {
 describe('schemas', () => {
   test('a name, JSON text and an object make the same schema', () => {
     const json = record('A', { a: 'int' });
-    for (const form of [json, JSON.stringify(json)]) assert.equal(avroSchema(form).type.getName(), 'A');
+    for (const form of [json, JSON.stringify(json)])
+      assert.deepEqual(avroSchema(form).type.schema(), { name: 'A', type: 'record', fields: [{ name: 'a', type: 'int' }] });
     for (const form of ['string', '"string"', { type: 'string' }]) assert.equal(avroSchema(form).type.typeName, 'string');
   });
 

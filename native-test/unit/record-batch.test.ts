@@ -81,7 +81,7 @@ describe('packed records', () => {
       fc.property(messages, (list) => {
         const batch = pack(list);
         assert.equal(batch.length, list.length);
-        list.forEach((expected, index) => assertSame(batch.at(index), expected));
+        for (const [index, expected] of list.entries()) assertSame(batch.at(index), expected);
         assert.deepEqual(
           [...batch].map(({ index }) => index),
           list.map((_, index) => index),
@@ -100,7 +100,7 @@ describe('packed records', () => {
         const moved = structuredClone(buffers, { transfer: [buffers.bytes, buffers.columns] });
         assert.equal(buffers.columns.byteLength, 0, 'the original is gone');
         const arrived = new RecordBatch(list.length, moved.bytes, moved.columns, topics, rawDecoders);
-        list.forEach((expected, index) => assertSame(arrived.at(index), expected));
+        for (const [index, expected] of list.entries()) assertSame(arrived.at(index), expected);
       }),
       { numRuns: 300 },
     );

@@ -27,7 +27,7 @@ export async function* consumeAllMessages<K, V, H>(
   const onEof = ({ topic, partition, offset }: TopicPartitionOffset): void => void ended.set(`${topic}/${partition}`, offset);
   consumer.on('partitionEof', onEof);
   try {
-    const remaining = await seekToStart(consumer, assignmentTimeoutMs, signal);
+    const remaining = await seekToStart(consumer, ended, assignmentTimeoutMs, signal);
     while (remaining.size > 0) {
       let record: ConsumerRecord<K, V, H>;
       try {
@@ -51,6 +51,7 @@ export async function* consumeAllMessages<K, V, H>(
 
 async function seekToStart(
   consumer: Consumer<unknown, unknown, unknown>,
+  ended: Map<string, number>,
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, number>> {
@@ -66,7 +67,10 @@ async function seekToStart(
   for (const at of consumer.assignment()) {
     const { low, high } = await consumer.watermarks(at);
     await consumer.seek({ ...at, offset: low });
-    if (high > low) remaining.set(`${at.topic}/${at.partition}`, high);
+    const key = `${at.topic}/${at.partition}`;
+    // An end reported before the seek says nothing about what is read after it.
+    ended.delete(key);
+    if (high > low) remaining.set(key, high);
   }
   return remaining;
 }
