@@ -43,7 +43,7 @@ export function enrich({ id, delay, distance, time }: Flight): EnrichedFlight {
 }
 
 /**
- * The first `limit` rows of vega-datasets' `flights-200k.json`: U.S. domestic flights of early 2001.
+ * The first `limit` rows of vega-datasets' `flights-200k.json`: delay statistics of the U.S. Bureau of Transportation Statistics.
  *
  * @throws ConfigError when the data set is not installed
  */

@@ -3,7 +3,6 @@ import kafka, { type IAdminClient, type LibrdKafkaError } from 'node-rdkafka';
 import { ConnectError, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
 import { MOCK_PARTITIONS, startMockCluster, startSchemaRegistry } from 'rdkafka-toolkit/testing';
 
-
 /** Partitions of every topic of the examples, on real services as on the embedded ones. */
 export const PARTITIONS: number = MOCK_PARTITIONS;
 

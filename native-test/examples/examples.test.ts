@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { runExample } from './run-example.ts';
+
+const examples = [
+  { name: 'sync-app', lastLine: /^sync-app: consumed 200, committed 200, invoices in the output topic 200$/ },
+  { name: 'async-app', lastLine: /^async-app: consumed 500, invoices in the output topic 500$/ },
+  { name: 'batch-upload', lastLine: /^batch-upload: consumed 450 in [1-9]\d* batches, orders in the store 450$/ },
+];
+
+// On the services of the environment, embedded ones without.
+describe('the short examples', () => {
+  for (const { name, lastLine } of examples) {
+    test(`${name} handles every record and ends by itself`, async () => {
+      const { exitCode, lines, errorLines } = await runExample(name, process.env);
+      assert.deepEqual(errorLines, []);
+      assert.match(lines.at(-1)!, lastLine);
+      assert.equal(exitCode, 0);
+    });
+  }
+
+  test('an example under the wrong commit setting ends with exit code 1 and names the variable', async () => {
+    const { exitCode, errorLines } = await runExample('async-app', { ...process.env, DEBUG: '', CONSUMER_ENABLE_AUTO_COMMIT: 'false' });
+    assert.equal(exitCode, 1);
+    assert.equal(errorLines.length, 1, errorLines.join('\n'));
+    assert.match(errorLines[0]!, /^async-app: failed: .*CONSUMER_ENABLE_AUTO_COMMIT/);
+  });
+});

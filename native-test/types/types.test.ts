@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { expectTypeOf } from 'expect-type';
+import {
+  type AvroSchema,
+  avroSchema,
+  type Consumer,
+  type ConsumerRecord,
+  consumeMessage,
+  consumeMessageBatch,
+  createAvroConsumer,
+  createAvroProducer,
+  createConsumer,
+  createProducer,
+  type Delivery,
+  type Deserializer,
+  enqueueAutoCommits,
+  type HeadersDeserializer,
+  isToolkitError,
+  jsonDeserializer,
+  jsonSerializer,
+  type Producer,
+  type ProducerRecord,
+  produceMessage,
+  produceMessageCallback,
+  type RecordHeader,
+  type RecordMetadata,
+  runAsync,
+  runBatch,
+  runSync,
+  stringDeserializer,
+  type ToolkitError,
+} from 'rdkafka-toolkit';
+
+// The compiler checks this file: what stands inside the functions below is never called.
+
+interface Flight {
+  readonly id: number;
+  readonly delay: number;
+}
+
+interface Alert {
+  readonly text: string;
+}
+
+interface Trace {
+  readonly traceId: string;
+}
+
+const flightSchema = avroSchema<Flight>({
+  type: 'record',
+  name: 'Flight',
+  fields: [
+    { name: 'id', type: 'int' },
+    { name: 'delay', type: 'int' },
+  ],
+});
+const traceHeaders: HeadersDeserializer<Trace> = { deserialize: (headers) => ({ traceId: String(headers[0]?.value) }) };
+
+/** Keeps code from running and the compiler from calling it unused. */
+function compiled(...checks: readonly ((...args: never[]) => unknown)[]): void {
+  assert.ok(checks.length > 0);
+}
+
+describe('types of a consumer', () => {
+  test('are raw bytes unless deserializers say otherwise', () => {
+    const plain = () => createConsumer();
+    expectTypeOf(plain).returns.resolves.toEqualTypeOf<Consumer<Buffer | null, Buffer | null, readonly RecordHeader[]>>();
+    const typed = () =>
+      createConsumer({
+        keyDeserializer: stringDeserializer,
+        valueDeserializer: jsonDeserializer<Flight>(),
+        headersDeserializer: traceHeaders,
+      });
+    expectTypeOf(typed).returns.resolves.toEqualTypeOf<Consumer<string | null, Flight | null, Trace>>();
+    const onlyValue = () => createConsumer({ valueDeserializer: jsonDeserializer<Flight>() });
+    expectTypeOf(onlyValue).returns.resolves.toEqualTypeOf<Consumer<Buffer | null, Flight | null, readonly RecordHeader[]>>();
+  });
+
+  test('come from the Avro schemas', () => {
+    expectTypeOf(flightSchema).toEqualTypeOf<AvroSchema<Flight>>();
+    const byValue = () => createAvroConsumer({ topics: ['flights'], valueSchema: flightSchema });
+    expectTypeOf(byValue).returns.resolves.toEqualTypeOf<Consumer<string | null, Flight, readonly RecordHeader[]>>();
+    const both = () =>
+      createAvroConsumer({ valueSchema: flightSchema, keySchema: avroSchema<number>('long'), headersDeserializer: traceHeaders });
+    expectTypeOf(both).returns.resolves.toEqualTypeOf<Consumer<number, Flight, Trace>>();
+    const open = () => createAvroConsumer();
+    expectTypeOf(open).returns.resolves.toEqualTypeOf<Consumer<string | null, unknown, readonly RecordHeader[]>>();
+  });
+
+  test('flow to consumeMessage, batches and for await', () => {
+    type Flights = Consumer<string, Flight, Trace>;
+    const one = (consumer: Flights) => consumeMessage(consumer);
+    expectTypeOf(one).returns.resolves.toEqualTypeOf<ConsumerRecord<string, Flight, Trace>>();
+    const many = (consumer: Flights) => consumeMessageBatch(consumer, undefined, { count: 10 });
+    expectTypeOf(many).returns.resolves.toEqualTypeOf<ConsumerRecord<string, Flight, Trace>[]>();
+    compiled(async () => {
+      const consumer = await createAvroConsumer({ valueSchema: flightSchema, headersDeserializer: traceHeaders });
+      for await (const record of consumer) {
+        expectTypeOf(record.key).toEqualTypeOf<string | null>();
+        expectTypeOf(record.value).toEqualTypeOf<Flight>();
+        expectTypeOf(record.headers).toEqualTypeOf<Trace>();
+        expectTypeOf(record.rawHeaders).toEqualTypeOf<readonly RecordHeader[]>();
+        expectTypeOf(record.offset).toEqualTypeOf<number>();
+        enqueueAutoCommits(consumer, record);
+        // @ts-expect-error a Flight has no such field
+        record.value.destination;
+        // @ts-expect-error records are read-only
+        record.offset = 1;
+      }
+    });
+  });
+
+  test('refuse a deserializer of another type than the one asked for', () => {
+    const texts: Deserializer<string | null> = stringDeserializer;
+    compiled(
+      // @ts-expect-error the values of a Consumer of Flights are no text
+      () => createConsumer<string | null, Flight>({ valueDeserializer: texts }),
+      // @ts-expect-error the schema's values are Flights, not Alerts
+      () => createAvroConsumer<string | null, Alert>({ valueSchema: flightSchema }),
+      // @ts-expect-error Avro values have one deserializer: the schema's
+      () => createAvroConsumer({ valueDeserializer: texts }),
+    );
+  });
+});
+
+describe('types of a producer', () => {
+  test('are text or bytes unless serializers or schemas say otherwise', () => {
+    const plain = () => createProducer();
+    expectTypeOf(plain).returns.resolves.toEqualTypeOf<Producer<Uint8Array | string | null, Uint8Array | string | null>>();
+    const json = () => createProducer({ valueSerializer: jsonSerializer<Alert>() });
+    expectTypeOf(json).returns.resolves.toEqualTypeOf<Producer<Uint8Array | string | null, Alert | null>>();
+    const avro = () => createAvroProducer({ valueSchema: flightSchema, keySchema: avroSchema<number>('long') });
+    expectTypeOf(avro).returns.resolves.toEqualTypeOf<Producer<number, Flight>>();
+  });
+
+  test('hold the value to what the producer takes', () => {
+    const produce = (producer: Producer<string, Flight>) =>
+      produceMessage(producer, { topic: 'out', key: 'a' }, undefined, { id: 1, delay: 2 });
+    expectTypeOf(produce).returns.resolves.toEqualTypeOf<Delivery>();
+    expectTypeOf<Delivery['delivered']>().toEqualTypeOf<Promise<RecordMetadata>>();
+    compiled(async (producer: Producer<string, Flight>) => {
+      const to = { topic: 'out' };
+      const flight: Flight = { id: 1, delay: 2 };
+      // @ts-expect-error a text is no Flight
+      await produceMessage(producer, to, undefined, 'text');
+      // @ts-expect-error a Flight without its delay
+      await produceMessage(producer, to, undefined, { id: 1 });
+      // @ts-expect-error the key of this producer is text
+      await produceMessage(producer, { ...to, key: 7 }, undefined, flight);
+      // @ts-expect-error a record needs a topic
+      await produceMessage(producer, {}, undefined, flight);
+      // @ts-expect-error the value is an argument of its own
+      await produceMessage(producer, { topic: 'out', value: 1 }, undefined, flight);
+      // @ts-expect-error a text is no Flight with a callback either
+      await produceMessageCallback(producer, to, undefined, 'text');
+      // @ts-expect-error nor is an Alert for the method
+      await producer.send({ ...to, value: { text: 'late' } });
+    });
+  });
+});
+
+describe('types of a runner', () => {
+  type Flights = Consumer<string, Flight, Trace>;
+  type Alerts = Producer<string, Alert>;
+
+  test('give the handler the record of the consumer and take the records of the producer', () => {
+    compiled(
+      (consumer: Flights, producer: Alerts) => {
+        const handler = (record: ConsumerRecord<string, Flight, Trace>): ProducerRecord<string, Alert> | undefined =>
+          record.value.delay > 0 ? { topic: 'alerts', key: record.key, value: { text: record.headers.traceId } } : undefined;
+        return [runAsync({ consumer, producer, handler }), runSync({ consumer, producer, handler })];
+      },
+      (consumer: Flights, producer: Alerts) =>
+        runAsync({
+          consumer,
+          producer,
+          handler: (record, { signal }) => {
+            expectTypeOf(record).toEqualTypeOf<ConsumerRecord<string, Flight, Trace>>();
+            expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+            return [{ topic: 'alerts', key: record.key, value: { text: 'late' } }];
+          },
+        }),
+      (consumer: Flights) =>
+        runBatch({
+          consumer,
+          handler: (records) => {
+            expectTypeOf(records).toEqualTypeOf<readonly ConsumerRecord<string, Flight, Trace>[]>();
+          },
+        }),
+    );
+  });
+
+  test('refuse outputs the producer cannot write', () => {
+    compiled(async (consumer: Flights, producer: Alerts) => {
+      const clients = { consumer, producer };
+      const alert: Alert = { text: '' };
+      // @ts-expect-error the producer writes Alerts, the handler returns Flights
+      await runAsync({ ...clients, handler: (record) => ({ topic: 'alerts', value: record.value }) });
+      // @ts-expect-error the producer's keys are text
+      await runSync({ ...clients, handler: () => ({ topic: 'alerts', key: 1, value: alert }) });
+      const mixed = [
+        { topic: 'alerts', value: alert },
+        { topic: 'alerts', value: 3 },
+      ];
+      // @ts-expect-error one of a batch's outputs is no Alert
+      await runBatch({ ...clients, handler: async () => mixed });
+    });
+  });
+});
+
+test('the guard narrows what a catch gives', () => {
+  expectTypeOf(isToolkitError).guards.toEqualTypeOf<ToolkitError>();
+});
