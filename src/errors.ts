@@ -176,7 +176,7 @@ export class DecodeError extends ToolkitError {
 /** The schema registry did not give what was asked. `status` is the HTTP status, undefined when there was no answer. */
 export class SchemaRegistryError extends ToolkitError {
   readonly status: number | undefined;
-  /** Confluent's own code, e.g. 40403 for an unknown schema id. */
+  /** Confluent's own code, e.g. 40403 for an unknown schema id, where the registry's message tells it. */
   readonly registryCode: number | undefined;
 
   constructor(

@@ -21,7 +21,7 @@ const ranks: Readonly<Record<string, number>> = {
   testing: 6,
   index: 7,
 };
-const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'runtime-vars.ts']);
+const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts']);
 /** These meet in interfaces of lower layers only. */
 const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 
@@ -30,6 +30,8 @@ type Sources = ReadonlyMap<string, string>;
 function layerOf(path: string): string {
   if (path === 'index.ts') return 'index';
   if (base.has(path)) return 'base';
+  // The table of variables and the table of librdkafka's settings are one layer: `RDKAFKA_*` needs both.
+  if (path === 'runtime-vars.ts') return 'config';
   return path.includes('/') ? path.slice(0, path.indexOf('/')) : 'unknown';
 }
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type avro from 'avsc';
 import { DecodeError, EncodeError, SchemaRegistryError } from '../errors.ts';
 import type { Deserializer, SerializeContext, Serializer } from '../serde.ts';
@@ -89,7 +90,7 @@ export function createAvroDeserializer<T>({ registry, readerSchema }: AvroDeseri
         () => undefined,
         (error: unknown) => {
           // An unknown id makes this record unreadable; an outage only makes it wait.
-          if (error instanceof SchemaRegistryError && !error.retriable) return;
+          if (error instanceof SchemaRegistryError && registry.peekUnknown(id) !== undefined) return;
           throw error;
         },
       );
@@ -112,7 +113,9 @@ const SLAB_BYTES = 256 * 1024;
 
 /** Writes Avro in Confluent's wire format. The schema is registered once per subject. Null makes a null key or a tombstone. */
 export function createAvroSerializer<T>({ registry, schema, subject, autoRegister = true }: AvroSerializerOptions<T>): Serializer<T> {
-  const ids = new Map<string, number>();
+  /** Topic → id, for keys and for values. */
+  const keyIds = new Map<string, number>();
+  const valueIds = new Map<string, number>();
   const type = schema.type as unknown as InPlace;
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   let used = 0;
@@ -143,7 +146,7 @@ export function createAvroSerializer<T>({ registry, schema, subject, autoRegiste
   return {
     serialize(value, context) {
       if (value === null) return null;
-      const id = ids.get(subjectOf(context));
+      const id = (context.isKey ? keyIds : valueIds).get(context.topic);
       if (id === undefined) throw new EncodeError(`the schema of ${subjectOf(context)} has no id yet; await prepare() first`);
       try {
         return write(value, id);
@@ -152,17 +155,19 @@ export function createAvroSerializer<T>({ registry, schema, subject, autoRegiste
       }
     },
     prepare(context) {
+      const ids = context.isKey ? keyIds : valueIds;
+      if (ids.has(context.topic)) return undefined;
       const name = subjectOf(context);
-      if (ids.has(name)) return undefined;
       const asked = autoRegister ? registry.register(name, schema.text) : registry.lookup(name, schema.text);
-      return asked.then((id) => void ids.set(name, id));
+      return asked.then((id) => void ids.set(context.topic, id));
     },
   };
 }
 
 function invalidValue(schema: AvroSchema<unknown>, value: unknown, cause: unknown): EncodeError {
   let fault: { path: string; got: string; type: string } | undefined;
-  schema.type.isValid(value, {
+  // avsc cannot even look at a bigint.
+  schema.type.isValid(withoutBigints(value), {
     errorHook: (path: string[], any: unknown, type: avro.Type) => {
       fault ??= { path: path.join('.'), got: describe(any), type: type.typeName };
     },
@@ -172,9 +177,20 @@ function invalidValue(schema: AvroSchema<unknown>, value: unknown, cause: unknow
   return new EncodeError(`expected ${path === '' ? 'the value' : path} to be Avro ${type}, got ${got}`, { path, cause });
 }
 
+/** A copy with bigints as text, so that the check finds them where they are. */
+function withoutBigints(value: unknown, depth = 0): unknown {
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || depth > 32) return value;
+  if (Array.isArray(value)) return value.map((item) => withoutBigints(item, depth + 1));
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withoutBigints(item, depth + 1)]));
+}
+
 function describe(value: unknown): string {
   if (value === undefined) return 'undefined';
   if (typeof value === 'bigint') return `${value}n`;
-  const text = JSON.stringify(value) ?? String(value);
+  const text =
+    typeof value === 'object' && value !== null
+      ? inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY })
+      : (JSON.stringify(value) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

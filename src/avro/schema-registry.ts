@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SchemaRegistry as KafkajsSchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
+import { SchemaRegistry as KafkajsSchemaRegistry } from '@kafkajs/confluent-schema-registry';
 import { getSslContext } from '../config/security.ts';
 import { ConfigError, SchemaRegistryError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
@@ -32,23 +32,24 @@ export interface RegisteredSchema {
 /** How long an id that the registry does not know is remembered as unknown, in milliseconds. */
 const NEGATIVE_CACHE_MS = 5_000;
 
-/** What went wrong with a request: the registry's answer, or no status when there was none. */
-interface Failure {
-  readonly status: number | undefined;
-  readonly body: string;
-  readonly reason: string | undefined;
-}
-
 /** What of mappersmith's middleware is used; its own types are not exported by the registry client. */
 interface HttpRequest {
   enhance(extras: { timeout?: number; headers?: Readonly<Record<string, string>> }): HttpRequest;
 }
 interface HttpResponse {
-  status(): number;
-  rawData(): string | null;
-  /** The network error, when there was no answer. */
-  error(): Error | null | undefined;
-  request(): { method(): string; url(): string };
+  data(): unknown;
+}
+
+/** The client's REST calls. Used bare: its `register` insists on names and on a level of its own, its caches hide what was answered. */
+interface RegistryApi {
+  readonly Schema: { find(path: { id: number }): Promise<HttpResponse> };
+  readonly Subject: Readonly<Record<'version' | 'latestVersion' | 'register' | 'registered', (request: object) => Promise<HttpResponse>>>;
+}
+
+interface SchemaAnswer {
+  readonly schema: string;
+  readonly schemaType?: string;
+  readonly references?: readonly { readonly subject: string; readonly version: number }[];
 }
 
 /**
@@ -58,7 +59,7 @@ interface HttpResponse {
 export class SchemaRegistryClient {
   /** Without credentials. */
   readonly url: string;
-  readonly #client: KafkajsSchemaRegistry;
+  readonly #api: RegistryApi;
   readonly #timeoutMs: number;
   readonly #token: string | undefined;
   readonly #known = new Map<number, RegisteredSchema>();
@@ -66,10 +67,6 @@ export class SchemaRegistryClient {
   readonly #fetching = new Map<number, Promise<RegisteredSchema>>();
   readonly #ids = new Map<string, Promise<number>>();
   readonly #agent: Agent | undefined;
-  /** Path of a schema → what was answered. */
-  readonly #answers = new Map<string, string>();
-  /** Method and URL → why it failed, until the error is made. */
-  readonly #failures = new Map<string, Failure>();
 
   constructor(options: SchemaRegistryOptions = {}) {
     const vars = options.vars ?? parseRuntimeVars();
@@ -89,52 +86,28 @@ export class SchemaRegistryClient {
           : undefined);
     this.#token = auth === undefined ? (options.token ?? vars.SCHEMA_REGISTRY_TOKEN) : undefined;
     this.#agent = url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...getSslContext(vars) }) : undefined;
-    this.#client = new KafkajsSchemaRegistry({
+    const client = new KafkajsSchemaRegistry({
       host: this.url,
       clientId: 'rdkafka-toolkit',
       ...(auth === undefined ? {} : { auth }),
       ...(this.#agent === undefined ? {} : { agent: this.#agent }),
       middlewares: [this.#middleware()],
     });
+    this.#api = (client as unknown as { readonly api: RegistryApi }).api;
   }
 
-  /** Gives every request a timeout and keeps what was answered: the client itself hides the text of schemas and the status of errors. */
+  /** Gives every request a timeout and the token. */
   #middleware(): NonNullable<ConstructorParameters<typeof KafkajsSchemaRegistry>[0]['middlewares']>[number] {
-    const record = (response: HttpResponse): void => {
-      const request = response.request();
-      const url = request.url();
-      const body = response.rawData() ?? '';
-      const status = response.status();
-      if (status >= 200 && status < 300) {
-        const path = /\/(schemas\/ids\/\d+|subjects\/[^/?]+\/versions\/\d+)$/.exec(url)?.[1];
-        if (path !== undefined) this.#answers.set(path, body);
-        return;
-      }
-      const network = response.error();
-      const failure = { status: network ? undefined : status, body, reason: network?.message };
-      this.#failures.set(`${request.method()} ${url}`, failure);
-    };
     const extras = {
       timeout: this.#timeoutMs,
       ...(this.#token === undefined ? {} : { headers: { authorization: `Bearer ${this.#token}` } }),
     };
-    const middleware = ({ resourceMethod }: { resourceMethod: string }) => ({
+    const middleware = () => ({
       async prepareRequest(next: () => Promise<HttpRequest>): Promise<HttpRequest> {
-        // `register` would set the subject's compatibility level when it has none; a 404 for "no level" without asking keeps it out.
-        if (resourceMethod === 'config') throw Object.assign(new Error('not asked'), { status: 404 });
         return (await next()).enhance(extras);
       },
-      async response(next: () => Promise<HttpResponse>): Promise<HttpResponse> {
-        try {
-          const response = await next();
-          record(response);
-          return response;
-        } catch (error) {
-          if (isHttpResponse(error)) record(error);
-          throw error;
-        }
-      },
     });
+    // The client's types want all of mappersmith's middleware signature, which they do not export.
     return middleware as never;
   }
 
@@ -169,38 +142,33 @@ export class SchemaRegistryClient {
 
   async #fetchSchema(id: number): Promise<RegisteredSchema> {
     try {
-      await this.#ask(`schema ${id}`, () => this.#client.getSchema(id));
-      const parsed = this.#answered(`schemas/ids/${id}`);
+      const parsed = (await this.#ask(`schema ${id}`, () => this.#api.Schema.find({ id }), isSchemaAnswer)) as SchemaAnswer;
       if (parsed.schemaType !== undefined && parsed.schemaType !== 'AVRO') {
         throw new SchemaRegistryError(`Schema ${id} is ${parsed.schemaType}, not AVRO`);
       }
-      const references = this.#referencesOf(parsed, new Set());
+      const references = await this.#referencesOf(parsed, new Set());
       const schema: RegisteredSchema = { id, text: parsed.schema, references };
       this.#known.set(id, schema);
       return schema;
     } catch (error) {
-      if (error instanceof SchemaRegistryError && !error.retriable) {
+      if (error instanceof SchemaRegistryError && !error.retriable && error.status !== 401 && error.status !== 403) {
         this.#unknown.set(id, { error, until: Date.now() + NEGATIVE_CACHE_MS });
       }
       throw error;
     }
   }
 
-  #answered(path: string): { schema: string; schemaType?: string; references?: readonly { subject: string; version: number }[] } {
-    const body = this.#answers.get(path);
-    if (body === undefined) throw new SchemaRegistryError(`The schema registry at ${this.url} gave no answer for ${path}`);
-    return JSON.parse(body);
-  }
-
-  /** Texts of all schemas referred to, deepest first; the client has fetched them already. */
-  #referencesOf({ references = [] }: { references?: readonly { subject: string; version: number }[] }, seen: Set<string>): string[] {
-    return references.flatMap(({ subject, version }) => {
-      const path = `subjects/${encodeURIComponent(subject)}/versions/${version}`;
-      if (seen.has(path)) return [];
-      seen.add(path);
-      const schema = this.#answered(path);
-      return [...this.#referencesOf(schema, seen), schema.schema];
-    });
+  /** Texts of all schemas referred to, deepest first. */
+  async #referencesOf({ references = [] }: SchemaAnswer, seen: Set<string>): Promise<string[]> {
+    const texts: string[] = [];
+    for (const { subject, version } of references) {
+      const what = `version ${version} of ${subject}`;
+      if (seen.has(what)) continue;
+      seen.add(what);
+      const schema = (await this.#ask(what, () => this.#api.Subject.version({ subject, version }), isSchemaAnswer)) as SchemaAnswer;
+      texts.push(...(await this.#referencesOf(schema, seen)), schema.schema);
+    }
+    return texts;
   }
 
   /**
@@ -209,28 +177,27 @@ export class SchemaRegistryClient {
    * @throws SchemaRegistryError e.g. status 409 when it is incompatible with the subject's versions
    */
   register(subject: string, text: string): Promise<number> {
-    return this.#idOnce(`register ${subject} ${text}`, async () => {
-      const options = { subject, compatibility: undefined };
-      const answer = await this.#ask(`the registration of a schema for ${subject}`, () =>
-        this.#client.register({ type: SchemaType.AVRO, schema: text }, options as never),
-      );
-      return answer.id;
-    });
+    const what = `the registration of a schema for ${subject}`;
+    return this.#idOnce(`register ${subject} ${text}`, () =>
+      this.#askId(what, () => this.#api.Subject.register({ subject, body: { schema: text } })),
+    );
   }
 
   /** The id of a schema that is registered under the subject. @throws SchemaRegistryError when it is not */
   lookup(subject: string, text: string): Promise<number> {
-    return this.#idOnce(`lookup ${subject} ${text}`, async () => {
-      const answer = await this.#ask(`the id of a schema of ${subject}`, () =>
-        this.#client.getRegistryIdBySchema(subject, { type: SchemaType.AVRO, schema: text }),
-      );
-      return answer;
-    });
+    const what = `the id of a schema of ${subject}`;
+    return this.#idOnce(`lookup ${subject} ${text}`, () =>
+      this.#askId(what, () => this.#api.Subject.registered({ subject, body: { schema: text } })),
+    );
   }
 
   /** The id of the subject's newest version; asked anew each time. @throws SchemaRegistryError */
   async latest(subject: string): Promise<number> {
-    return this.#ask(`the latest schema of ${subject}`, () => this.#client.getLatestSchemaId(subject));
+    return this.#askId(`the latest schema of ${subject}`, () => this.#api.Subject.latestVersion({ subject }));
+  }
+
+  async #askId(what: string, question: () => Promise<HttpResponse>): Promise<number> {
+    return ((await this.#ask(what, question, hasId)) as { id: number }).id;
   }
 
   /** Failures are not remembered: the next call asks again. */
@@ -245,14 +212,19 @@ export class SchemaRegistryClient {
   }
 
   /** One question with its deadline. */
-  async #ask<T>(what: string, question: () => Promise<T>): Promise<T> {
+  async #ask(what: string, question: () => Promise<HttpResponse>, isWhole: (data: unknown) => boolean): Promise<unknown> {
     const late = new AbortController();
     const deadline = sleep(this.#timeoutMs, undefined, { signal: late.signal }).then(() => {
       const message = `The schema registry at ${this.url} did not answer for ${what} within ${this.#timeoutMs} ms`;
       throw new SchemaRegistryError(message, { retriable: true });
     });
     try {
-      return await Promise.race([question(), deadline]);
+      const data = (await Promise.race([question(), deadline])).data();
+      if (isWhole(data)) return data;
+      throw new SchemaRegistryError(
+        `The schema registry at ${this.url} did not give ${what}, but something else. Check SCHEMA_REGISTRY_URL.`,
+        { retriable: true },
+      );
     } catch (error) {
       throw error instanceof SchemaRegistryError ? error : this.#toError(what, error);
     } finally {
@@ -262,14 +234,13 @@ export class SchemaRegistryClient {
   }
 
   #toError(what: string, error: unknown): SchemaRegistryError {
-    const { url, message: text = String(error), name } = error as { url?: string; message?: string; name?: string };
-    const failure = url === undefined ? undefined : this.#failures.get(url);
-    if (url !== undefined) this.#failures.delete(url);
-    // The client drops the status of a lookup that found nothing; it throws this class for nothing else.
-    const status = failure === undefined && name === 'ConfluentSchemaRegistryError' ? 404 : failure?.status;
-    const answered = parseRegistryError(failure?.body);
-    const reason = answered.message ?? failure?.reason ?? text.replaceAll(/\/\/[^/@\s]*@/g, '//');
-    const unreachable = failure !== undefined && failure.status === undefined;
+    const { status: given, message = String(error) } = error as { status?: number; message?: string };
+    // The client makes one text of its name, the registry's message, and, for a request without an answer, a status 400.
+    const text = message.replace(/^rdkafka-toolkit - /, '').replaceAll(/\/\/[^/@\s]*@/g, '//');
+    const unreachable = given === 400 && text.startsWith('Error, status 400: ');
+    const status = unreachable ? undefined : given;
+    const reason = text.replace(/^Error, status \d+: /, '');
+    const registryCode = /error code: (\d{5})/.exec(reason)?.[1];
     const retriable = unreachable || status === 408 || status === 429 || (status ?? 0) >= 500;
     const hint =
       status === 401 || status === 403
@@ -279,7 +250,7 @@ export class SchemaRegistryClient {
           : '';
     return new SchemaRegistryError(
       `The schema registry at ${this.url} did not give ${what}: ${reason}${status === undefined ? '' : ` (HTTP ${status})`}.${hint}`,
-      { status, registryCode: answered.error_code, retriable, cause: error },
+      { status, registryCode: registryCode === undefined ? undefined : Number(registryCode), retriable, cause: error },
     );
   }
 
@@ -310,19 +281,10 @@ function parseUrl(text: string | undefined): URL {
   throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be an http:// or https:// URL']);
 }
 
-function parseRegistryError(body: string | undefined): { error_code?: number; message?: string } {
-  if (body === undefined || body === '') return {};
-  try {
-    const parsed = JSON.parse(body) as { error_code?: unknown; message?: unknown };
-    return {
-      ...(typeof parsed.error_code === 'number' ? { error_code: parsed.error_code } : {}),
-      ...(typeof parsed.message === 'string' ? { message: parsed.message } : {}),
-    };
-  } catch {
-    return {};
-  }
+function isSchemaAnswer(data: unknown): boolean {
+  return typeof (data as SchemaAnswer | null)?.schema === 'string';
 }
 
-function isHttpResponse(value: unknown): value is HttpResponse {
-  return typeof value === 'object' && value !== null && 'rawData' in value && 'status' in value && 'request' in value;
+function hasId(data: unknown): boolean {
+  return typeof (data as { id?: unknown } | null)?.id === 'number';
 }

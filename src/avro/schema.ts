@@ -33,10 +33,47 @@ export function avroSchema<T>(schema: AvroSchemaJson): AvroSchema<T> {
 export function parseAvroType(text: string, references: readonly string[] = []): avro.Type {
   try {
     const registry = {};
-    for (const reference of references) avro.Type.forSchema(JSON.parse(reference) as avro.Schema, { registry });
-    return avro.Type.forSchema(JSON.parse(text) as avro.Schema, { registry });
+    for (const reference of references) avro.Type.forSchema(JSON.parse(reference) as avro.Schema, { registry, typeHook });
+    return avro.Type.forSchema(JSON.parse(text) as avro.Schema, { registry, typeHook });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ConfigError([`Expected a valid Avro schema: ${reason}`], { cause: error });
   }
+}
+
+/** avsc computes in doubles: outside these bounds its zigzag coding silently changes a value. */
+const isExactLong = (value: unknown): boolean => typeof value === 'number' && value >= -(2 ** 52) && value < 2 ** 52;
+
+type Internals = new () => avro.Type & {
+  _check(value: unknown, flags: unknown, hook: ((value: unknown, type: avro.Type) => void) | undefined): boolean;
+  _write(tap: unknown, value: unknown): void;
+  _read(tap: unknown): number;
+};
+
+/** A subclass, because avsc freezes its types. */
+class ExactLong extends (avro.types.LongType as unknown as Internals) {
+  override _check(value: unknown, flags: unknown, hook: ((value: unknown, type: avro.Type) => void) | undefined): boolean {
+    if (isExactLong(value)) return super._check(value, flags, hook);
+    hook?.(value, this);
+    return false;
+  }
+
+  override _write(tap: unknown, value: unknown): void {
+    if (!isExactLong(value)) throw new RangeError(`a long of ${String(value)} is not exact as a number`);
+    super._write(tap, value);
+  }
+
+  override _read(tap: unknown): number {
+    const value = super._read(tap);
+    if (!isExactLong(value)) throw new RangeError('a long is not exact as a number');
+    return value;
+  }
+}
+
+function typeHook(attributes: unknown): avro.Type | undefined {
+  const { type, logicalType } = (typeof attributes === 'object' && attributes !== null ? attributes : { type: attributes }) as Record<
+    string,
+    unknown
+  >;
+  return type === 'long' && logicalType === undefined ? (new ExactLong() as avro.Type) : undefined;
 }

@@ -63,7 +63,8 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
 
   /** A view of record `index`. Views keep the whole batch alive; see {@link ConsumerRecord.detach}. */
   at(index: number): ConsumerRecord<K, V, H> {
-    if (!(index >= 0 && index < this.length)) throw new RangeError(`Expected a record index from 0 to ${this.length - 1}, got ${index}`);
+    if (!(Number.isInteger(index) && index >= 0 && index < this.length))
+      throw new RangeError(`Expected a record index from 0 to ${this.length - 1}, got ${index}`);
     return new ConsumerRecord(this, index);
   }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsumerHandle, commitCallbackError } from '../binding/consumer-handle.ts';
 import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { TopicTable } from '../binding/pack.ts';
-import type { ConsumerRecord, RecordBatch, RecordDecoders } from '../binding/record-batch.ts';
+import { ConsumerRecord, type RecordBatch, type RecordDecoders } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
@@ -264,7 +264,17 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     }
     this.#index = index + 1;
     this.#keeper!.delivered(batch.topicIndexes[index]!, batch.partitions[index]!, batch.offsets[index]!);
-    return batch.at(index);
+    // The next batch is fetched while the rest of this one is handled.
+    if (index === batch.length >>> 1 && this.#batches.length === 1 && this.#fetching === undefined)
+      this.#fetchAhead(this.#settings.prefetchRecords);
+    return new ConsumerRecord(batch, index);
+  }
+
+  /** A fetch nobody waits for; what goes wrong is raised at the next call. */
+  #fetchAhead(maxRecords: number): void {
+    this.#fetch(0, maxRecords).catch((error: unknown) => {
+      this.#failure ??= error;
+    });
   }
 
   /** The batch that holds the next valid record at `#index`; drops records of partitions that are gone. */
@@ -345,9 +355,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     if (this.#state !== 'open' || this.#fetching !== undefined || performance.now() - this.#lastPollAt < KEEP_ALIVE_MS) return;
     const buffered = this.#batches.reduce((sum, batch) => sum + batch.length, -this.#index);
     if (buffered >= this.#settings.prefetchRecords && !this.#throttled) this.#throttle();
-    this.#fetch(0, 1).catch((error: unknown) => {
-      this.#failure ??= error;
-    });
+    this.#fetchAhead(1);
   }
 
   #throttle(): void {

@@ -41,6 +41,18 @@ function rawHeader(name: string, value: string | Uint8Array | null, topic: strin
       );
     }
   }
+  for (const [what, part] of [
+    ['name', name],
+    ['value', text],
+  ] as const) {
+    // node-rdkafka cuts C strings at a NUL, and cannot write half a surrogate pair.
+    if (/[\0\p{Surrogate}]/u.test(part)) {
+      throw new EncodeError(
+        `The header ${name} of a record for ${topic} has a ${what} that holds a NUL or half a surrogate pair, which node-rdkafka cannot send; send it as text (e.g. base64).`,
+        { topic },
+      );
+    }
+  }
   // A computed key defines an own property, for `__proto__` too.
   return { [name]: text };
 }

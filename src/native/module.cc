@@ -1,0 +1,18 @@
+#include <nan.h>
+
+#include "packed-consumer.h"
+#include "rdkafka.h"
+
+namespace toolkit {
+namespace {
+
+NAN_MODULE_INIT(Init) {
+  Nan::Set(target, Nan::New("librdkafkaVersion").ToLocalChecked(), Nan::New(rd_kafka_version_str()).ToLocalChecked());
+  Nan::Set(target, Nan::New("nodeRdkafkaVersion").ToLocalChecked(), Nan::New(NODE_RDKAFKA_VERSION).ToLocalChecked());
+  PackedConsumer::Init(target);
+}
+
+}  // namespace
+}  // namespace toolkit
+
+NODE_MODULE(rdkafka_toolkit, toolkit::Init)

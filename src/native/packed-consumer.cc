@@ -1,0 +1,277 @@
+#include "packed-consumer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "borrow.h"
+
+namespace toolkit {
+namespace {
+
+/** Owns messages until they are destroyed, whatever happens in between. */
+class Messages {
+ public:
+  explicit Messages(std::vector<rd_kafka_message_t*>& list) : list_(list) { list_.clear(); }
+  ~Messages() {
+    for (auto* message : list_) rd_kafka_message_destroy(message);
+    list_.clear();
+  }
+  Messages(const Messages&) = delete;
+  Messages& operator=(const Messages&) = delete;
+
+ private:
+  std::vector<rd_kafka_message_t*>& list_;
+};
+
+size_t HeaderBytes(const rd_kafka_headers_t* headers) {
+  size_t total = 0;
+  const char* name;
+  const void* value;
+  size_t size;
+  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    total += 8 + std::strlen(name) + (value == nullptr ? 0 : size);
+  }
+  return total;
+}
+
+char* PutInt32(char* at, int32_t number) {
+  std::memcpy(at, &number, sizeof number);
+  return at + sizeof number;
+}
+
+char* PutHeaders(char* at, const rd_kafka_headers_t* headers) {
+  const char* name;
+  const void* value;
+  size_t size;
+  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    const size_t length = std::strlen(name);
+    at = PutInt32(at, static_cast<int32_t>(length));
+    std::memcpy(at, name, length);
+    at += length;
+    at = PutInt32(at, value == nullptr ? -1 : static_cast<int32_t>(size));
+    if (value != nullptr && size > 0) {
+      std::memcpy(at, value, size);
+      at += size;
+    }
+  }
+  return at;
+}
+
+void Free(void* data, size_t, void*) { std::free(data); }
+
+v8::Local<v8::ArrayBuffer> Adopt(void* data, size_t length) {
+  auto* isolate = v8::Isolate::GetCurrent();
+  return v8::ArrayBuffer::New(isolate, v8::ArrayBuffer::NewBackingStore(data, length, Free, nullptr));
+}
+
+void* Allocate(size_t length) {
+  void* data = std::malloc(length == 0 ? 1 : length);
+  if (data == nullptr) node::FatalException(v8::Isolate::GetCurrent(), Nan::Error("out of memory"));
+  return data;
+}
+
+template <typename T>
+void SetField(v8::Local<v8::Object> object, const char* name, v8::Local<T> value) {
+  Nan::Set(object, Nan::New(name).ToLocalChecked(), value);
+}
+
+}  // namespace
+
+PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake)
+    : rk_(rk), queue_(rd_kafka_queue_get_consumer(rk)), wake_(new uv_async_t), on_wake_(on_wake), resource_("rdkafka-toolkit:consumer") {
+  client_.Reset(client);
+  uv_async_init(Nan::GetCurrentEventLoop(), wake_, OnWake);
+  wake_->data = this;
+  uv_unref(reinterpret_cast<uv_handle_t*>(wake_));
+  rd_kafka_queue_cb_event_enable(queue_, OnQueueEvent, wake_);
+}
+
+PackedConsumer::~PackedConsumer() { Release(); }
+
+void PackedConsumer::Release() {
+  if (queue_ == nullptr) return;
+  // Taken under the queue's lock, so no call is under way afterwards.
+  rd_kafka_queue_cb_event_enable(queue_, nullptr, nullptr);
+  rd_kafka_queue_destroy(queue_);
+  queue_ = nullptr;
+  rk_ = nullptr;
+  wake_->data = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(wake_), [](uv_handle_t* handle) { delete reinterpret_cast<uv_async_t*>(handle); });
+  wake_ = nullptr;
+  client_.Reset();
+}
+
+void PackedConsumer::OnQueueEvent(rd_kafka_t*, void* opaque) { uv_async_send(static_cast<uv_async_t*>(opaque)); }
+
+void PackedConsumer::OnWake(uv_async_t* handle) {
+  auto* self = static_cast<PackedConsumer*>(handle->data);
+  if (self == nullptr) return;
+  Nan::HandleScope scope;
+  self->on_wake_.Call(0, nullptr, &self->resource_);
+}
+
+int32_t PackedConsumer::TopicIndex(const std::string& name) {
+  auto [entry, added] = topics_.emplace(name, static_cast<int32_t>(topics_.size()));
+  if (added) new_topics_.push_back(name);
+  return entry->second;
+}
+
+v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes) {
+  Messages owner(taken_);
+  std::vector<rd_kafka_message_t*> records;
+  auto eofs = Nan::New<v8::Array>();
+  auto errors = Nan::New<v8::Array>();
+  size_t bytes = 0;
+  while (records.size() < max_records && bytes < max_bytes) {
+    const size_t by_bytes = std::max<size_t>(1, (max_bytes - bytes) / average_bytes_);
+    const size_t chunk = std::min({max_records - records.size(), by_bytes, size_t{1024}});
+    const size_t before = taken_.size();
+    taken_.resize(before + chunk);
+    const ssize_t count = rd_kafka_consume_batch_queue(queue_, 0, taken_.data() + before, chunk);
+    taken_.resize(before + std::max<ssize_t>(0, count));
+    if (count <= 0) break;
+    for (size_t i = before; i < taken_.size(); i++) {
+      auto* message = taken_[i];
+      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        records.push_back(message);
+        bytes += message->len + message->key_len;
+      } else {
+        auto place = Nan::New<v8::Object>();
+        SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
+        SetField(place, "partition", Nan::New(message->partition));
+        SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+          Nan::Set(eofs, eofs->Length(), place);
+        } else {
+          SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
+          SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
+          Nan::Set(errors, errors->Length(), place);
+        }
+      }
+    }
+    if (static_cast<size_t>(count) < chunk) break;
+  }
+  if (!records.empty()) average_bytes_ = std::max<size_t>(16, bytes / records.size());
+  if (records.empty() && eofs->Length() == 0 && errors->Length() == 0) return Nan::Undefined();
+  auto result = records.empty() ? Nan::New<v8::Object>() : Pack(records);
+  if (eofs->Length() > 0) SetField(result, "eofs", eofs);
+  if (errors->Length() > 0) SetField(result, "errors", errors);
+  return result;
+}
+
+/** The layout is that of RecordBatch in src/binding/record-batch.ts. */
+v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*>& records) {
+  const size_t n = records.size();
+  std::vector<rd_kafka_headers_t*> headers(n, nullptr);
+  size_t total = 0;
+  for (size_t i = 0; i < n; i++) {
+    total += records[i]->len + records[i]->key_len;
+    if (rd_kafka_message_headers(records[i], &headers[i]) == RD_KAFKA_RESP_ERR_NO_ERROR) total += HeaderBytes(headers[i]);
+    else headers[i] = nullptr;
+  }
+  const size_t column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
+  auto* columns = static_cast<char*>(Allocate(column_bytes));
+  auto* bytes = static_cast<char*>(Allocate(total));
+  auto* offset = reinterpret_cast<double*>(columns);
+  auto* timestamp = offset + n;
+  auto* start = reinterpret_cast<int32_t*>(timestamp + n);
+  auto* key_length = start + n + 1;
+  auto* value_length = key_length + n;
+  auto* partition = value_length + n;
+  auto* topic = partition + n;
+  auto* timestamp_type = reinterpret_cast<int8_t*>(topic + n);
+
+  new_topics_.clear();
+  const rd_kafka_topic_t* last_topic = nullptr;
+  int32_t last_index = 0;
+  char* at = bytes;
+  for (size_t i = 0; i < n; i++) {
+    const auto* message = records[i];
+    if (message->rkt != last_topic) {
+      last_topic = message->rkt;
+      last_index = TopicIndex(rd_kafka_topic_name(message->rkt));
+    }
+    rd_kafka_timestamp_type_t type;
+    offset[i] = static_cast<double>(message->offset);
+    timestamp[i] = static_cast<double>(rd_kafka_message_timestamp(message, &type));
+    timestamp_type[i] = type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? 1 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? 2 : 0;
+    start[i] = static_cast<int32_t>(at - bytes);
+    partition[i] = message->partition;
+    topic[i] = last_index;
+    key_length[i] = message->key == nullptr ? -1 : static_cast<int32_t>(message->key_len);
+    value_length[i] = message->payload == nullptr ? -1 : static_cast<int32_t>(message->len);
+    if (message->key_len > 0) {
+      std::memcpy(at, message->key, message->key_len);
+      at += message->key_len;
+    }
+    if (message->len > 0) {
+      std::memcpy(at, message->payload, message->len);
+      at += message->len;
+    }
+    if (headers[i] != nullptr) at = PutHeaders(at, headers[i]);
+  }
+  start[n] = static_cast<int32_t>(at - bytes);
+
+  auto result = Nan::New<v8::Object>();
+  SetField(result, "length", Nan::New(static_cast<uint32_t>(n)));
+  SetField(result, "bytes", Adopt(bytes, total));
+  SetField(result, "columns", Adopt(columns, column_bytes));
+  if (!new_topics_.empty()) {
+    auto names = Nan::New<v8::Array>();
+    for (const auto& name : new_topics_) Nan::Set(names, names->Length(), Nan::New(name).ToLocalChecked());
+    SetField(result, "topics", names);
+  }
+  return result;
+}
+
+NAN_METHOD(PackedConsumer::New) {
+  if (!info.IsConstructCall()) return Nan::ThrowTypeError("Expected PackedConsumer to be called with new");
+  if (info.Length() < 2 || !info[1]->IsFunction()) return Nan::ThrowTypeError("Expected a client and a function");
+  rd_kafka_t* rk = borrow(info[0]);
+  if (rk == nullptr || rd_kafka_type(rk) != RD_KAFKA_CONSUMER) {
+    return Nan::ThrowTypeError("Expected the _client of a connected node-rdkafka KafkaConsumer");
+  }
+  auto* self = new PackedConsumer(rk, info[0].As<v8::Object>(), info[1].As<v8::Function>());
+  self->Wrap(info.This());
+  info.GetReturnValue().Set(info.This());
+}
+
+namespace {
+
+/** A whole number from 1 to 2^31 - 1, 0 for anything else. */
+size_t Positive(v8::Local<v8::Value> value) {
+  if (!value->IsNumber()) return 0;
+  const double number = Nan::To<double>(value).FromJust();
+  return number >= 1 && number <= 2147483647.0 ? static_cast<size_t>(number) : 0;
+}
+
+}  // namespace
+
+NAN_METHOD(PackedConsumer::Fetch) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->queue_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  const size_t max_records = Positive(info[0]);
+  const size_t max_bytes = Positive(info[1]);
+  if (max_records == 0 || max_bytes == 0) return Nan::ThrowRangeError("Expected two whole numbers from 1 to 2147483647");
+  info.GetReturnValue().Set(self->Drain(max_records, max_bytes));
+}
+
+NAN_METHOD(PackedConsumer::AddTopic) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (!info[0]->IsString()) return Nan::ThrowTypeError("Expected the name of a topic");
+  info.GetReturnValue().Set(Nan::New(self->TopicIndex(*Nan::Utf8String(info[0]))));
+}
+
+NAN_METHOD(PackedConsumer::Close) { Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This())->Release(); }
+
+void PackedConsumer::Init(v8::Local<v8::Object> exports) {
+  auto constructor = Nan::New<v8::FunctionTemplate>(New);
+  constructor->SetClassName(Nan::New("PackedConsumer").ToLocalChecked());
+  constructor->InstanceTemplate()->SetInternalFieldCount(1);
+  Nan::SetPrototypeMethod(constructor, "fetch", Fetch);
+  Nan::SetPrototypeMethod(constructor, "addTopic", AddTopic);
+  Nan::SetPrototypeMethod(constructor, "close", Close);
+  Nan::Set(exports, Nan::New("PackedConsumer").ToLocalChecked(), Nan::GetFunction(constructor).ToLocalChecked());
+}
+
+}  // namespace toolkit

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <nan.h>
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "rdkafka.h"
+
+namespace toolkit {
+
+/**
+ * Drains the consumer queue of a borrowed client into packed batches. Everything runs on the event loop's thread but the queue's
+ * wake-up, which librdkafka calls from its own threads and which only sends a uv_async.
+ */
+class PackedConsumer : public Nan::ObjectWrap {
+ public:
+  static void Init(v8::Local<v8::Object> exports);
+
+ private:
+  PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake);
+  ~PackedConsumer() override;
+
+  static NAN_METHOD(New);
+  static NAN_METHOD(Fetch);
+  static NAN_METHOD(AddTopic);
+  static NAN_METHOD(Close);
+
+  static void OnQueueEvent(rd_kafka_t* rk, void* opaque);
+  static void OnWake(uv_async_t* handle);
+
+  v8::Local<v8::Value> Drain(size_t max_records, size_t max_bytes);
+  v8::Local<v8::Object> Pack(const std::vector<rd_kafka_message_t*>& records);
+  int32_t TopicIndex(const std::string& name);
+  void Release();
+
+  rd_kafka_t* rk_;
+  rd_kafka_queue_t* queue_;
+  uv_async_t* wake_;
+  Nan::Persistent<v8::Object> client_;
+  Nan::Callback on_wake_;
+  Nan::AsyncResource resource_;
+  std::unordered_map<std::string, int32_t> topics_;
+  std::vector<std::string> new_topics_;
+  std::vector<rd_kafka_message_t*> taken_;
+  /** Average size of a record so far, which sizes the chunks so that a batch keeps to its bytes. */
+  size_t average_bytes_ = 1024;
+};
+
+}  // namespace toolkit
