@@ -16,6 +16,7 @@ export {
   type SchemaRegistryOptions,
 } from './avro/schema-registry.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
+export { type NativeStatus, nativeStatus } from './binding/packed.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
 export type { BatchOptions, Consumer, WaitOptions } from './client/consumer.ts';
 export type { Delivery, DeliveryCallback, RecordMetadata } from './client/delivery.ts';

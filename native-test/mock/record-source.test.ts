@@ -1,3 +1,4 @@
 import { recordSourceSuite } from '../support/record-source-suite.ts';
 
 recordSourceSuite('portable');
+recordSourceSuite('packed');

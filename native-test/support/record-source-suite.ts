@@ -35,7 +35,7 @@ async function open(services: Services, topic: string, kind: Source['kind']): Pr
   });
   await handle.connect(services.bootstrapServers, 10_000, undefined);
   handle.subscribe([topic]);
-  const source: Source = handle.source(new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
+  const source: Source = handle.source(kind, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
   assert.equal(source.kind, kind);
   const deadline = Date.now() + 20_000;
   while (!assigned && Date.now() < deadline) assert.equal(await source.fetch(1, 20), undefined, 'no record before the assignment');

@@ -19,7 +19,7 @@ export interface ConnectOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   /** Serves librdkafka's queue, where errors wait to be noticed. */
-  readonly pump: () => void;
+  readonly pump: () => Promise<void> | undefined;
 }
 
 /** What librdkafka said while connecting: error events by code, and the log lines that explain them. */
@@ -57,13 +57,23 @@ export async function connectClient(
     });
   });
   client._isConnected = true;
-  const pumping = setInterval(pump, 50);
+  let pumped: Promise<void> | undefined;
+  const pumping = setInterval(() => {
+    pumped ??= pump()?.finally(() => {
+      pumped = undefined;
+    });
+  }, 50);
   try {
     for (;;) {
       signal?.throwIfAborted();
       const remaining = deadline - Date.now();
       const answer = await requestMetadata(raw, { timeout: Math.max(1, Math.min(METADATA_SLICE_MS, remaining)) });
-      if (!('message' in answer)) return answer;
+      if (!('message' in answer)) {
+        clearInterval(pumping);
+        // A poll that is still queued behind other work would take the first record, and lose it.
+        await pumped;
+        return answer;
+      }
       const refused = trace.lastError !== undefined && isAuthenticationCode(kafkaCodeOf(trace.lastError));
       if (refused || isAuthenticationCode(kafkaCodeOf(answer))) throw refusal(bootstrapServers, trace, answer);
       if (Date.now() >= deadline) throw unreachable(bootstrapServers, timeoutMs, trace, answer);

@@ -16,6 +16,7 @@ import {
   type TopicPartitionOffset,
 } from './node-rdkafka.ts';
 import type { TopicTable } from './pack.ts';
+import { PackedSource } from './packed-source.ts';
 import { PortableSource } from './portable-source.ts';
 import type { RecordDecoders } from './record-batch.ts';
 import type { RecordSource } from './record-source.ts';
@@ -40,6 +41,7 @@ export class ConsumerHandle {
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
   #closing = false;
+  #source: { close(): void } | undefined;
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
     this.#callbacks = callbacks;
@@ -66,12 +68,16 @@ export class ConsumerHandle {
 
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
     // Without a subscription a poll yields no record, but lets error events through.
-    const pump = (): void => this.#raw.consume(0, 1, () => undefined);
+    const pump = (): Promise<void> => new Promise((resolve) => this.#raw.consume(0, 1, () => resolve()));
     return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
   }
 
-  source<K, V, H>(topics: TopicTable, decoders: RecordDecoders<K, V, H>): RecordSource<K, V, H> {
-    return new PortableSource(this.#raw, topics, decoders, this.#callbacks.onPartitionEof);
+  /** Where the records come from; let go of before the client disconnects. */
+  source<K, V, H>(kind: 'portable' | 'packed', topics: TopicTable, decoders: RecordDecoders<K, V, H>): RecordSource<K, V, H> {
+    const Source = kind === 'packed' ? PackedSource : PortableSource;
+    const source = new Source(this.#raw, topics, decoders, this.#callbacks.onPartitionEof);
+    this.#source = source;
+    return source;
   }
 
   async metadata(topic: string, timeoutMs: number): Promise<Metadata> {
@@ -199,6 +205,7 @@ export class ConsumerHandle {
   /** Leaves the group and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;
     let timer: NodeJS.Timeout | undefined;

@@ -1,6 +1,5 @@
-import { ConsumeError, type ToolkitErrorOptions } from '../errors.ts';
-import { isRetriableCode } from '../kafka-codes.ts';
-import { fromLibrdkafka, kafkaCodeOf, type RawConsumer, type RawError, type TopicPartitionOffset } from './node-rdkafka.ts';
+import { consumeError } from './consume-error.ts';
+import type { RawConsumer, TopicPartitionOffset } from './node-rdkafka.ts';
 import { packMessages, type RawMessage, type TopicTable } from './pack.ts';
 import type { RecordBatch, RecordDecoders } from './record-batch.ts';
 import type { RecordSource } from './record-source.ts';
@@ -37,6 +36,10 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
       if (messages.length > 0 && maxRecords > 1) messages = await this.#takeRest(messages, maxRecords - 1);
     }
     return packMessages(messages, this.#topics, this.#decoders);
+  }
+
+  close(): void {
+    // Nothing is held between two fetches.
   }
 
   /** The first record of a batch, holding a pool thread meanwhile. */
@@ -79,10 +82,4 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
       });
     });
   }
-}
-
-function consumeError(error: RawError): Error {
-  const make = (message: string, options: ToolkitErrorOptions): ConsumeError => new ConsumeError(message, options);
-  const hint = isRetriableCode(kafkaCodeOf(error)) ? ' (librdkafka goes on trying)' : '';
-  return fromLibrdkafka(`Cannot consume${hint}`, error, make);
 }

@@ -45,7 +45,10 @@ export class ProducerHandle {
   }
 
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
-    return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump: () => this.#raw.poll() });
+    const pump = (): undefined => {
+      this.#raw.poll();
+    };
+    return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
   }
 
   /** Hands a record to librdkafka, which copies it. Returns 0 or librdkafka's error number; never throws for a full queue. */

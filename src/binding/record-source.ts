@@ -1,7 +1,7 @@
 import type { RecordBatch } from './record-batch.ts';
 
 /**
- * Where a consumer's records come from. Every source passes `native-test/mock/record-source.ts`; nothing above knows which one
+ * Where a consumer's records come from. Every source passes `native-test/support/record-source-suite.ts`; nothing above knows which one
  * runs.
  */
 export interface RecordSource<K, V, H> {
@@ -13,4 +13,6 @@ export interface RecordSource<K, V, H> {
    * @throws ConsumeError | FatalError | ConnectError what the broker reported; no record is lost by it.
    */
   fetch(maxRecords: number, timeoutMs: number): Promise<RecordBatch<K, V, H> | undefined>;
+  /** Lets go of the native client; a fetch under way gives undefined. Called before the client disconnects. */
+  close(): void;
 }

@@ -23,6 +23,7 @@ export interface ConsumerSettings<K, V, H> {
   readonly topics: readonly string[];
   readonly groupId: string;
   readonly config: RoutedConfig;
+  readonly source: 'portable' | 'packed';
   readonly decoders: RecordDecoders<K, V, H>;
   readonly bootstrapServers: string;
   /** Records per internal batch. */
@@ -130,7 +131,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       },
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
-    this.#source = this.#handle.source(this.#topicTable, settings.decoders);
+    this.#source = this.#handle.source(settings.source, this.#topicTable, settings.decoders);
   }
 
   /** Which source the records come from. */

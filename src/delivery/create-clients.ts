@@ -1,3 +1,4 @@
+import { nativeStatus } from '../binding/packed.ts';
 import { Consumer } from '../client/consumer.ts';
 import { Producer } from '../client/producer.ts';
 import { consumerSettings } from '../config/consumer-config.ts';
@@ -54,12 +55,6 @@ export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array 
   readonly valueSerializer?: Serializer<V> | undefined;
 }
 
-/** `on` promises speed that this version cannot give. */
-function refuseNative(vars: RuntimeVars): void {
-  if (vars.RDKAFKA_TOOLKIT_NATIVE !== 'on') return;
-  throw new ConfigError(['Expected RDKAFKA_TOOLKIT_NATIVE to be auto or off: this version has no packed addon']);
-}
-
 const openProducers = new Set<Producer<never, never>>();
 const managers = new WeakMap<object, OffsetManager>();
 /** `group.instance.id`s in use here: a second consumer of a group must not fence the first. */
@@ -84,7 +79,6 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
   options: ConsumerOptions<K, V, H> = {},
 ): Promise<Consumer<K, V, H>> {
   const vars = options.vars ?? parseRuntimeVars();
-  refuseNative(vars);
   const topics = options.topics ?? vars.CONSUME_TOPICS;
   if (topics.length === 0 || topics.some((topic) => topic === '')) {
     throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
@@ -102,6 +96,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       topics: [...topics],
       groupId: String(settings['group.id']),
       config: routeConfig('consumer', settings),
+      source: chooseSource(vars.RDKAFKA_TOOLKIT_NATIVE),
       decoders: {
         key: options.keyDeserializer ?? (rawDeserializer as Deserializer<K & null>),
         value: options.valueDeserializer ?? (rawDeserializer as Deserializer<V & null>),
@@ -130,6 +125,15 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
   }
 }
 
+/** `RDKAFKA_TOOLKIT_NATIVE`: what was asked for, as far as it can be had. */
+function chooseSource(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE']): 'portable' | 'packed' {
+  if (mode === 'off') return 'portable';
+  const { available, reason } = nativeStatus();
+  if (available) return 'packed';
+  if (mode === 'on') throw new ConfigError([`Expected the packed addon for RDKAFKA_TOOLKIT_NATIVE=on: ${reason}`]);
+  return 'portable';
+}
+
 /** `HOSTNAME` names the first consumer of a group in this process; the next ones get `-2`, `-3` … */
 function takeInstanceId(settings: Readonly<Record<string, string | number | boolean>>): string | undefined {
   const wanted = settings['group.instance.id'];
@@ -155,7 +159,6 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   options: ProducerOptions<K, V> = {},
 ): Promise<Producer<K, V>> {
   const vars = options.vars ?? parseRuntimeVars();
-  refuseNative(vars);
   const settings = producerSettings(vars, options.config);
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),

@@ -1,6 +1,7 @@
 #include "packed-consumer.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "borrow.h"
@@ -66,7 +67,7 @@ v8::Local<v8::ArrayBuffer> Adopt(void* data, size_t length) {
 
 void* Allocate(size_t length) {
   void* data = std::malloc(length == 0 ? 1 : length);
-  if (data == nullptr) node::FatalException(v8::Isolate::GetCurrent(), Nan::Error("out of memory"));
+  if (data == nullptr) std::abort();
   return data;
 }
 

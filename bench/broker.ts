@@ -1,0 +1,97 @@
+import rdkafka from 'node-rdkafka';
+import { createProducer, parseRuntimeVars } from 'rdkafka-toolkit';
+import { startMockCluster } from 'rdkafka-toolkit/testing';
+import { routeConfig } from '../src/config/librdkafka-config.ts';
+import { producerSettings } from '../src/config/producer-config.ts';
+import { PARTITIONS_PER_TOPIC } from './job.ts';
+import { RECORD_BYTES, RecordMaker } from './records.ts';
+
+/** A mock partition drops its oldest records above 5 MB; the rest of the record's bytes is what the batch format adds. */
+const MOCK_PARTITION_BYTES = 4_500_000;
+const RECORD_OVERHEAD_BYTES = 16;
+
+const TOPICS = 8;
+const ADMIN_TIMEOUT_MS = 30_000;
+
+/** Where the contenders' records are. Lives in the parent's process, whose CPU is nobody's. */
+export interface Broker extends AsyncDisposable {
+  readonly kind: 'mock' | 'kafka';
+  readonly bootstrapServers: string;
+  readonly inputTopics: readonly string[];
+  readonly outputTopics: readonly string[];
+}
+
+/** How many records the topics of the mock cluster can hold without compression. */
+export const MOCK_RECORDS_MAX: number = Math.floor(
+  (TOPICS * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / (RECORD_BYTES + RECORD_OVERHEAD_BYTES),
+);
+
+/** Starts the mock cluster, or uses the Kafka at `bootstrapServers`, and makes the bench's topics there. */
+export async function openBroker(bootstrapServers: string | undefined): Promise<Broker> {
+  const run = `bench-${process.pid}-${Date.now().toString(36)}`;
+  const names = (kind: string): string[] => Array.from({ length: TOPICS }, (_, number) => `${run}-${kind}-${number}`);
+  const inputTopics = names('in');
+  const outputTopics = names('out');
+  if (bootstrapServers === undefined) {
+    const cluster = await startMockCluster({ topics: [...inputTopics, ...outputTopics] });
+    return {
+      kind: 'mock',
+      bootstrapServers: cluster.bootstrapServers,
+      inputTopics,
+      outputTopics,
+      [Symbol.asyncDispose]: () => cluster.close(),
+    };
+  }
+  await createTopics(bootstrapServers, [...inputTopics, ...outputTopics]);
+  return {
+    kind: 'kafka',
+    bootstrapServers,
+    inputTopics,
+    outputTopics,
+    [Symbol.asyncDispose]: () => deleteTopics(bootstrapServers, [...inputTopics, ...outputTopics]),
+  };
+}
+
+/** Produces `records` records, each partition's in the order {@link RecordMaker} numbers them. */
+export async function fillInput({ bootstrapServers, inputTopics }: Broker, records: number): Promise<void> {
+  const maker = new RecordMaker(inputTopics);
+  await using producer = await createProducer({
+    vars: parseRuntimeVars({ ...process.env, KAFKA_BOOTSTRAP_SERVERS: bootstrapServers }),
+    // The mock broker answers a fetch with one batch a partition: small batches would make the broker the limit.
+    config: { 'linger.ms': 1000, 'batch.num.messages': 2000, 'compression.codec': 'none' },
+  });
+  for (let index = 0; index < records; index++) await producer.enqueue(maker.make(index));
+  await producer.flush({ timeoutMs: 60_000 });
+}
+
+function adminConfig(bootstrapServers: string): Record<string, unknown> {
+  const settings = producerSettings(parseRuntimeVars({ ...process.env, KAFKA_BOOTSTRAP_SERVERS: bootstrapServers }));
+  return routeConfig('producer', settings).global;
+}
+
+async function createTopics(bootstrapServers: string, topics: readonly string[]): Promise<void> {
+  const admin = rdkafka.AdminClient.create(adminConfig(bootstrapServers));
+  try {
+    for (const topic of topics) {
+      await new Promise<void>((resolve, reject) => {
+        const settings = { topic, num_partitions: PARTITIONS_PER_TOPIC, replication_factor: 1 };
+        admin.createTopic(settings, ADMIN_TIMEOUT_MS, (error) => (error ? reject(error) : resolve()));
+      });
+    }
+  } finally {
+    admin.disconnect();
+  }
+}
+
+async function deleteTopics(bootstrapServers: string, topics: readonly string[]): Promise<void> {
+  const admin = rdkafka.AdminClient.create(adminConfig(bootstrapServers));
+  try {
+    for (const topic of topics) {
+      await new Promise<void>((resolve, reject) => {
+        admin.deleteTopic(topic, ADMIN_TIMEOUT_MS, (error) => (error ? reject(error) : resolve()));
+      });
+    }
+  } finally {
+    admin.disconnect();
+  }
+}

@@ -1,0 +1,46 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import rdkafka from 'node-rdkafka';
+import { contend } from '../contender.ts';
+import { DeliveryChecker, RecordMaker } from '../records.ts';
+import { connectProducer, disconnect } from './node-rdkafka-client.ts';
+
+/** Records between two polls for delivery reports. */
+const POLL_EVERY = 1000;
+
+contend(async (job, meter) => {
+  const checker = new DeliveryChecker(job.outputTopics);
+  const maker = new RecordMaker(job.outputTopics);
+  const producer = await connectProducer(job);
+  producer.on('delivery-report', (error, { topic, partition, offset }) => {
+    if (error) checker.failed();
+    else checker.delivered(topic, partition, offset);
+  });
+  meter.start(0);
+  for (let index = 0; index < job.records; ) {
+    const { topic, partition, key, value } = maker.make(index);
+    try {
+      producer.produce(topic, partition, value, key);
+      index++;
+    } catch (error) {
+      if ((error as { code?: number }).code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) throw error;
+      producer.poll();
+      await immediate();
+      continue;
+    }
+    if (index % POLL_EVERY === 0) {
+      producer.poll();
+      await immediate();
+    }
+  }
+  await new Promise<void>((resolve, reject) => {
+    producer.flush(60_000, (error) => (error ? reject(error) : resolve()));
+  });
+  // The flush leaves the last reports to the event loop.
+  for (const deadline = Date.now() + 10_000; checker.count < job.records && Date.now() < deadline; ) {
+    producer.poll();
+    await immediate();
+  }
+  meter.stop();
+  await disconnect(producer);
+  return checker.faults(job);
+});

@@ -1,0 +1,19 @@
+import { consumeMessage, createConsumer, enqueueAutoCommits } from 'rdkafka-toolkit';
+import { contend } from '../contender.ts';
+import { varsOf } from '../job.ts';
+import { RecordChecker } from '../records.ts';
+
+contend(async (job, meter) => {
+  const checker = new RecordChecker(job.inputTopics);
+  const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
+  const wait = { timeoutMs: 60_000 };
+  while (checker.count < job.records) {
+    const record = await consumeMessage(consumer, undefined, wait);
+    if (!meter.started) meter.start(1);
+    checker.check(record.topic, record.partition, record.offset, record.key, record.value);
+    enqueueAutoCommits(consumer, record);
+  }
+  meter.stop();
+  await consumer.close();
+  return checker.faults({ records: job.records, whole: true });
+});

@@ -1,0 +1,19 @@
+import { consumeMessageBatch, createConsumer, enqueueAutoCommits } from 'rdkafka-toolkit';
+import { contend } from '../contender.ts';
+import { varsOf } from '../job.ts';
+import { RecordChecker } from '../records.ts';
+
+contend(async (job, meter) => {
+  const checker = new RecordChecker(job.inputTopics);
+  const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
+  while (checker.count < job.records) {
+    const count = Math.min(1000, job.records - checker.count);
+    const records = await consumeMessageBatch(consumer, undefined, { count, timeoutMs: 60_000 });
+    if (!meter.started) meter.start(records.length);
+    for (const { topic, partition, offset, key, value } of records) checker.check(topic, partition, offset, key, value);
+    enqueueAutoCommits(consumer, records);
+  }
+  meter.stop();
+  await consumer.close();
+  return checker.faults({ records: job.records, whole: true });
+});

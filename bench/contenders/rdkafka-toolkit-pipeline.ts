@@ -1,0 +1,27 @@
+import { consumeMessage, createConsumer, createProducer, enqueueAutoCommits, produceMessage } from 'rdkafka-toolkit';
+import { contend } from '../contender.ts';
+import { varsOf } from '../job.ts';
+import { RecordChecker } from '../records.ts';
+
+contend(async (job, meter) => {
+  const checker = new RecordChecker(job.inputTopics);
+  const vars = varsOf(job);
+  const topic = job.outputTopics[0]!;
+  const producer = await createProducer({ vars });
+  const consumer = await createConsumer({ vars, topics: job.inputTopics });
+  const wait = { timeoutMs: 60_000 };
+  while (checker.count < job.records) {
+    const record = await consumeMessage(consumer, undefined, wait);
+    if (!meter.started) meter.start(1);
+    const { key, value } = record;
+    checker.check(record.topic, record.partition, record.offset, key, value);
+    await produceMessage(producer, { topic, key }, undefined, value);
+    enqueueAutoCommits(consumer, record);
+  }
+  // Throws when a report is missing or bad.
+  await producer.flush();
+  meter.stop();
+  await consumer.close();
+  await producer.close();
+  return checker.faults({ records: job.records, whole: true });
+});

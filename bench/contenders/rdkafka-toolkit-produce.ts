@@ -1,0 +1,20 @@
+import { createProducer, type DeliveryCallback } from 'rdkafka-toolkit';
+import { contend } from '../contender.ts';
+import { varsOf } from '../job.ts';
+import { DeliveryChecker, RecordMaker } from '../records.ts';
+
+contend(async (job, meter) => {
+  const checker = new DeliveryChecker(job.outputTopics);
+  const maker = new RecordMaker(job.outputTopics);
+  const onDelivery: DeliveryCallback = (error, metadata) => {
+    if (error !== undefined || metadata === undefined) checker.failed();
+    else checker.delivered(metadata.topic, metadata.partition, metadata.offset);
+  };
+  const producer = await createProducer({ vars: varsOf(job) });
+  meter.start(0);
+  for (let index = 0; index < job.records; index++) await producer.enqueue(maker.make(index), onDelivery);
+  await producer.flush({ timeoutMs: 60_000 });
+  meter.stop();
+  await producer.close();
+  return checker.faults(job);
+});

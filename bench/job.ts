@@ -1,0 +1,63 @@
+import { type Environment, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
+
+export const MODES = ['async', 'sync', 'batch', 'pipeline', 'produce'] as const;
+
+/** What a contender does with records; `bench/README.md` describes each. */
+export type Mode = (typeof MODES)[number];
+
+export const CLIENTS = ['rdkafka-toolkit', 'node-rdkafka'] as const;
+
+/** Whose client is measured. */
+export type ClientName = (typeof CLIENTS)[number];
+
+/** Partitions of every bench topic, those of the mock cluster. */
+export const PARTITIONS_PER_TOPIC = 4;
+
+/** What a contender's process is told. */
+export interface Job {
+  readonly client: ClientName;
+  readonly mode: Mode;
+  readonly bootstrapServers: string;
+  readonly groupId: string;
+  /** Pre-filled topics, all subscribed at once. */
+  readonly inputTopics: readonly string[];
+  readonly outputTopics: readonly string[];
+  readonly records: number;
+}
+
+/** What a contender's process answers. */
+export interface Report {
+  /** From the first record to the last, over what came after the first arrival. */
+  readonly recordsPerSecond: number;
+  /** User and system time of all threads of the process, over the same stretch. */
+  readonly cpuMicrosPerRecord: number;
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  /** Highest resident size of the process. */
+  readonly rssMb: number;
+  /** What is wrong with the records; empty when all were right. */
+  readonly faults: readonly string[];
+}
+
+/** A line of `--json`. */
+export interface Row extends Omit<Report, 'faults'> {
+  readonly client: ClientName;
+  readonly mode: Mode;
+  readonly records: number;
+  /** Key and value of one record. */
+  readonly recordBytes: number;
+  readonly repeat: number;
+}
+
+/** The environment's runtime variables with the job's own, the same for every client. */
+export function varsOf({ mode, bootstrapServers, groupId }: Pick<Job, 'mode' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
+  const environment: Environment = {
+    ...process.env,
+    KAFKA_BOOTSTRAP_SERVERS: bootstrapServers,
+    APP_NAME: groupId,
+    CONSUMER_STATIC_MEMBERSHIP: 'false',
+    CONSUMER_AUTO_OFFSET_RESET: 'earliest',
+    CONSUMER_ENABLE_AUTO_COMMIT: String(mode !== 'sync'),
+  };
+  return parseRuntimeVars(environment);
+}

@@ -1,0 +1,83 @@
+import { parseArgs } from 'node:util';
+import { ConfigError } from 'rdkafka-toolkit';
+import { MOCK_RECORDS_MAX } from './broker.ts';
+import { CLIENTS, type ClientName, MODES, type Mode } from './job.ts';
+
+export const USAGE = `npm run bench -- [options]
+  --modes LIST     of ${MODES.join(',')} (default: all)
+  --peers LIST     node-rdkafka (default), or none
+  --records N      records a run (default 400000; sync takes a fraction of it)
+  --repeats R      (default 3)
+  --json FILE      writes every run as a row
+  --kafka          runs on KAFKA_BOOTSTRAP_SERVERS instead of the embedded mock broker
+  --smoke          few records, one repeat: does it work?
+  --help
+Runtime variables (CONSUMER_PREFETCH_COUNT …) apply to every client.
+`;
+
+/** A commit is a round trip: so many records take as long as the other modes' do. */
+const SYNC_SHARE = 1 / 400;
+
+export interface BenchOptions {
+  readonly modes: readonly Mode[];
+  readonly clients: readonly ClientName[];
+  readonly records: number;
+  readonly syncRecords: number;
+  readonly repeats: number;
+  readonly json: string | undefined;
+  /** Undefined: the embedded mock broker. */
+  readonly bootstrapServers: string | undefined;
+}
+
+const options = {
+  modes: { type: 'string' },
+  peers: { type: 'string', default: 'node-rdkafka' },
+  records: { type: 'string' },
+  repeats: { type: 'string' },
+  json: { type: 'string' },
+  kafka: { type: 'boolean', default: false },
+  smoke: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+/**
+ * Reads the command line; undefined when help is asked for.
+ *
+ * @throws ConfigError with every fault at once
+ */
+export function parseBenchOptions(args: readonly string[], kafkaAddress: string | undefined): BenchOptions | undefined {
+  const { values } = parseArgs({ args: [...args], options });
+  if (values.help) return undefined;
+  const faults: string[] = [];
+  const modes = pick('--modes', values.modes ?? MODES.join(','), MODES, faults);
+  const peers = values.peers === 'none' ? [] : pick('--peers', values.peers, ['node-rdkafka'] as const, faults, ' or none');
+  const records = count('--records', values.records ?? (values.smoke ? '20000' : '400000'), faults);
+  const repeats = count('--repeats', values.repeats ?? (values.smoke ? '1' : '3'), faults);
+  if (values.kafka && !kafkaAddress) faults.push('Expected KAFKA_BOOTSTRAP_SERVERS to be set with --kafka');
+  if (!values.kafka && records > MOCK_RECORDS_MAX) {
+    faults.push(`Expected --records to be at most ${MOCK_RECORDS_MAX} on the mock broker, which keeps 5 MB a partition, got ${records}`);
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+  return {
+    modes,
+    clients: CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client)),
+    records,
+    syncRecords: Math.min(records, Math.max(50, Math.round(records * SYNC_SHARE))),
+    repeats,
+    json: values.json,
+    bootstrapServers: values.kafka ? kafkaAddress : undefined,
+  };
+}
+
+function pick<T extends string>(flag: string, text: string, known: readonly T[], faults: string[], others = ''): readonly T[] {
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !(known as readonly string[]).includes(name));
+  if (unknown.length > 0) faults.push(`Expected ${flag} to be of ${known.join(', ')}${others}, got "${unknown.join(',')}"`);
+  return known.filter((name) => names.includes(name));
+}
+
+function count(flag: string, text: string, faults: string[]): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) faults.push(`Expected ${flag} to be a whole number above 0, got "${text}"`);
+  return value;
+}

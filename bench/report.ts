@@ -1,0 +1,83 @@
+import Table from 'cli-table3';
+import { consumerSettings } from '../src/config/consumer-config.ts';
+import { routeConfig } from '../src/config/librdkafka-config.ts';
+import { producerSettings } from '../src/config/producer-config.ts';
+import { redact } from '../src/config/redact.ts';
+import type { Broker } from './broker.ts';
+import { type ClientName, type Mode, type Row, varsOf } from './job.ts';
+import type { BenchOptions } from './options.ts';
+import { pairedRatio, summarize } from './statistics.ts';
+
+/** What the others are compared with. */
+const REFERENCE: ClientName = 'node-rdkafka';
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+
+/** Medians over the repeats, a line for each mode and client. */
+export function formatTable(rows: readonly Row[]): string {
+  const table = new Table({
+    head: ['mode', 'client', 'records', 'records/s', '±', 'CPU µs/record', 'p50 / p99 ms', 'RSS MB', `× ${REFERENCE}`],
+    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
+    style: { head: [], border: [] },
+  });
+  for (const group of groups(rows)) {
+    const { mode, client, records, p50Ms } = group[0]!;
+    const rate = summarize(group.map((row) => row.recordsPerSecond));
+    table.push([
+      mode,
+      client,
+      whole.format(records),
+      whole.format(rate.median),
+      `${whole.format(rate.spread * 100)} %`,
+      short.format(summarize(group.map((row) => row.cpuMicrosPerRecord)).median),
+      p50Ms === null ? '' : `${short.format(medianOf(group, 'p50Ms'))} / ${short.format(medianOf(group, 'p99Ms'))}`,
+      whole.format(medianOf(group, 'rssMb')),
+      formatRatio(group, rows),
+    ]);
+  }
+  return table.toString();
+}
+
+function groups(rows: readonly Row[]): Row[][] {
+  const byName = new Map<string, Row[]>();
+  for (const row of rows) {
+    const name = `${row.mode} ${row.client}`;
+    byName.set(name, [...(byName.get(name) ?? []), row]);
+  }
+  return [...byName.values()].map((group) => group.toSorted((a, b) => a.repeat - b.repeat));
+}
+
+function medianOf(group: readonly Row[], figure: 'p50Ms' | 'p99Ms' | 'rssMb'): number {
+  return summarize(group.map((row) => row[figure] ?? Number.NaN)).median;
+}
+
+function formatRatio(group: readonly Row[], rows: readonly Row[]): string {
+  const ratio = ratioToReference(rows, group[0]!.mode, group[0]!.client);
+  return ratio === undefined ? '' : ratio.toFixed(2);
+}
+
+/** Throughput over the reference's in the same repeats; undefined without a reference. */
+export function ratioToReference(rows: readonly Row[], mode: Mode, client: ClientName): number | undefined {
+  const rates = (name: ClientName): number[] =>
+    rows
+      .filter((row) => row.mode === mode && row.client === name)
+      .toSorted((a, b) => a.repeat - b.repeat)
+      .map((row) => row.recordsPerSecond);
+  const reference = rates(REFERENCE);
+  return reference.length === 0 ? undefined : pairedRatio(rates(client), reference);
+}
+
+/** The librdkafka settings all clients run with. */
+export function formatSettings({ modes }: BenchOptions, { bootstrapServers }: Broker): string {
+  const vars = varsOf({ mode: modes[0] ?? 'async', bootstrapServers, groupId: 'bench' });
+  const lines: string[] = [];
+  if (modes.some((mode) => mode !== 'produce')) lines.push(`consumer ${show(routeConfig('consumer', consumerSettings(vars)))}`);
+  if (modes.some((mode) => mode === 'produce' || mode === 'pipeline'))
+    lines.push(`producer ${show(routeConfig('producer', producerSettings(vars)))}`);
+  return lines.join('\n');
+}
+
+function show(config: object): string {
+  return JSON.stringify(redact(config));
+}

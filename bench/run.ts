@@ -1,0 +1,63 @@
+import { fork } from 'node:child_process';
+import { ToolkitError } from 'rdkafka-toolkit';
+import type { Broker } from './broker.ts';
+import type { Job, Report, Row } from './job.ts';
+import type { BenchOptions } from './options.ts';
+import { RECORD_BYTES } from './records.ts';
+
+/** A contender that takes longer hangs. */
+const RUN_TIMEOUT_MS = 180_000;
+
+/** One run done: its row, or what was wrong with it. */
+export interface Outcome {
+  readonly row: Row;
+  readonly faults: readonly string[];
+}
+
+/** Every job in the order it runs: repeat after repeat, in each the modes, in each the clients one after the other. */
+export function planJobs(options: BenchOptions, broker: Broker): (Job & { readonly repeat: number })[] {
+  const jobs: (Job & { readonly repeat: number })[] = [];
+  for (let repeat = 1; repeat <= options.repeats; repeat++) {
+    for (const mode of options.modes) {
+      // Who goes first changes, so that being first is no advantage.
+      const clients = repeat % 2 === 1 ? options.clients : options.clients.toReversed();
+      for (const client of clients) {
+        jobs.push({
+          client,
+          mode,
+          repeat,
+          bootstrapServers: broker.bootstrapServers,
+          groupId: `${broker.inputTopics[0]}-${client}-${mode}-${repeat}`,
+          inputTopics: broker.inputTopics,
+          outputTopics: broker.outputTopics,
+          records: mode === 'sync' ? options.syncRecords : options.records,
+        });
+      }
+    }
+  }
+  return jobs;
+}
+
+/** Runs a job in a fresh process and waits for its end. */
+export async function runJob(job: Job & { readonly repeat: number }): Promise<Outcome> {
+  const { faults, ...figures } = await report(job);
+  const { client, mode, records, repeat } = job;
+  return { row: { client, mode, records, recordBytes: RECORD_BYTES, repeat, ...figures }, faults };
+}
+
+function report(job: Job): Promise<Report> {
+  const name = `${job.client}-${job.mode}`;
+  const child = fork(new URL(`contenders/${name}.js`, import.meta.url), { timeout: RUN_TIMEOUT_MS });
+  return new Promise((resolve, reject) => {
+    let answer: { report?: Report; error?: string } | undefined;
+    child.once('message', (message) => {
+      answer = message as typeof answer;
+    });
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      if (answer?.report !== undefined && code === 0) resolve(answer.report);
+      else reject(new ToolkitError('ERR_STATE', `${name} failed: ${answer?.error ?? `it ended with ${signal ?? code} without a report`}`));
+    });
+    child.send(job);
+  });
+}
