@@ -60,7 +60,7 @@ describe('synchronous single pattern', () => {
     setImmediate(count);
     await synchronousMessageHandling({ consumer });
     counting = false;
-    assert.ok(turns > 1);
+    assert.ok(turns > 0);
     await consumer.close();
   });
 

@@ -166,6 +166,7 @@ export class ConsumerHandle {
 
   /** As {@link storeOffset} for many at once; false when any was refused. */
   storeOffsets(partitions: readonly TopicPartitionOffset[]): boolean {
+    if (partitions.length === 0) return true;
     try {
       return this.#raw.offsetsStore(partitions) === 0;
     } catch {

@@ -96,8 +96,13 @@ export class OffsetManager implements OffsetKeeper {
     const due = this.#due(this.#assigned.values());
     // What still waits for reports is looked at again at the next call.
     this.#dirty = this.#inFlight(this.#assigned.values()) > 0;
-    if (due.length === 0) return;
-    if (!this.#consumer.handle.storeOffsets(due)) for (const at of due) this.#consumer.handle.storeOffset(at);
+    if (due.length > 0) this.#store(due);
+  }
+
+  /** One call for all; partitions that are gone are refused, and must not cost the others theirs. */
+  #store(due: readonly TopicPartitionOffset[]): void {
+    const { handle } = this.#consumer;
+    if (!handle.storeOffsets(due)) for (const at of due) handle.storeOffset(at);
   }
 
   /** Watermarks that moved since they were stored last; marks them as stored. */
@@ -128,7 +133,7 @@ export class OffsetManager implements OffsetKeeper {
     const leaving = entries.map(([, assigned]) => assigned);
     if (!closing) await this.#drain(leaving, DRAIN_TIMEOUT_MS);
     if (this.#consumer.autoCommit) {
-      for (const at of this.#due(leaving)) this.#consumer.handle.storeOffset(at);
+      this.#store(this.#due(leaving));
     }
     for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
   }
@@ -156,6 +161,8 @@ export class OffsetManager implements OffsetKeeper {
     const due = this.#due(this.#assigned.values());
     if (due.length === 0) return due;
     const { handle } = this.#consumer;
+    // Else librdkafka's own commit of what was stored before could follow this one and set the group back.
+    if (this.#consumer.autoCommit) this.#store(due);
     const deadline = performance.now() + timeoutMs;
     let refused: ToolkitError | undefined;
     const onCommitted = (error: ToolkitError | undefined): void => {

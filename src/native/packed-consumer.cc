@@ -79,7 +79,7 @@ void SetField(v8::Local<v8::Object> object, const char* name, v8::Local<T> value
 }  // namespace
 
 PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake)
-    : rk_(rk), queue_(rd_kafka_queue_get_consumer(rk)), wake_(new uv_async_t), on_wake_(on_wake), resource_("rdkafka-toolkit:consumer") {
+    : rk_(rk), queue_(rd_kafka_queue_get_consumer(rk)), wake_(new uv_async_t), on_wake_(on_wake) {
   client_.Reset(client);
   uv_async_init(Nan::GetCurrentEventLoop(), wake_, OnWake);
   wake_->data = this;
@@ -108,7 +108,10 @@ void PackedConsumer::OnWake(uv_async_t* handle) {
   auto* self = static_cast<PackedConsumer*>(handle->data);
   if (self == nullptr) return;
   Nan::HandleScope scope;
-  self->on_wake_.Call(0, nullptr, &self->resource_);
+  // Not a Nan::AsyncResource: its destructor must not run in the garbage collector, where this object's may.
+  auto* isolate = v8::Isolate::GetCurrent();
+  auto context = isolate->GetCurrentContext();
+  node::MakeCallback(isolate, context->Global(), self->on_wake_.GetFunction(), 0, nullptr, node::async_context{0, 0});
 }
 
 int32_t PackedConsumer::TopicIndex(const std::string& name) {

@@ -40,7 +40,6 @@ class PackedConsumer : public Nan::ObjectWrap {
   uv_async_t* wake_;
   Nan::Persistent<v8::Object> client_;
   Nan::Callback on_wake_;
-  Nan::AsyncResource resource_;
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::vector<rd_kafka_message_t*> taken_;
