@@ -17,7 +17,7 @@ export interface Services extends AsyncDisposable {
 
 /** The services of `KAFKA_BOOTSTRAP_SERVERS` and `SCHEMA_REGISTRY_URL`, or embedded ones. */
 export async function startServices(): Promise<Services> {
-  const { KAFKA_BOOTSTRAP_SERVERS: given, SCHEMA_REGISTRY_URL: givenRegistry } = process.env;
+  const { KAFKA_BOOTSTRAP_SERVERS: given, SCHEMA_REGISTRY_URL: givenRegistry, RDKAFKA_TOOLKIT_NATIVE: native } = process.env;
   const cluster = given === undefined ? await startMockCluster() : undefined;
   const registry = givenRegistry === undefined ? await startSchemaRegistry() : undefined;
   const bootstrapServers = given ?? cluster!.bootstrapServers;
@@ -37,6 +37,7 @@ export async function startServices(): Promise<Services> {
         KAFKA_BOOTSTRAP_SERVERS: bootstrapServers,
         SCHEMA_REGISTRY_URL: registryUrl,
         APP_NAME: `group-${randomUUID().slice(0, 8)}`,
+        RDKAFKA_TOOLKIT_NATIVE: native,
         CONSUMER_POLL_TIMEOUT: '5',
         CONSUMER_AUTO_COMMIT_INTERVAL_SECONDS: '1',
         CONSUMER_HEARTBEAT_TIMEOUT_SECONDS: '10',

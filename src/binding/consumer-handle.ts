@@ -72,6 +72,11 @@ export class ConsumerHandle {
     return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
   }
 
+  /** @internal node-rdkafka's C++ object, for tests of the addon. */
+  get native(): unknown {
+    return this.#raw;
+  }
+
   /** Where the records come from; let go of before the client disconnects. */
   source<K, V, H>(kind: 'portable' | 'packed', topics: TopicTable, decoders: RecordDecoders<K, V, H>): RecordSource<K, V, H> {
     const Source = kind === 'packed' ? PackedSource : PortableSource;

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { consumeMessage, createConsumer, NoMessageError, nativeStatus } from 'rdkafka-toolkit';
+import { startServices } from '../support/services.ts';
+import { fill } from '../support/topics.ts';
+
+interface Native {
+  readonly PackedConsumer: new (
+    ...values: unknown[]
+  ) => { fetch(...values: unknown[]): unknown; addTopic(name: unknown): number; close(): void };
+}
+
+const require = createRequire(import.meta.url);
+const load = (): Native => require('../../../build/Release/rdkafka_toolkit.node') as Native;
+
+describe('the packed addon', () => {
+  test('was compiled and fits the librdkafka that runs', () => assert.deepEqual(nativeStatus(), { available: true, reason: undefined }));
+
+  test('refuses whatever is no connected consumer, with a TypeError', () => {
+    const { PackedConsumer } = load();
+    const kafka = require('node-rdkafka') as { KafkaConsumer: new (conf: object, topic: object) => { _client: object } };
+    const unconnected = new kafka.KafkaConsumer({ 'group.id': 'g' }, {})._client;
+    const wrong: unknown[] = [undefined, null, 1, 'x', {}, [], new Map(), new ArrayBuffer(8), Buffer.alloc(8), () => 0, unconnected];
+    for (const value of wrong) assert.throws(() => new PackedConsumer(value, () => undefined), TypeError, String(value));
+    for (const callback of [undefined, null, 1, {}]) assert.throws(() => new PackedConsumer(unconnected, callback), TypeError);
+    assert.throws(() => Reflect.apply(PackedConsumer as unknown as () => void, undefined, []), TypeError);
+  });
+
+  test('checks the arguments of every call, and says when it is closed', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+    const { PackedConsumer } = load();
+    const native = new PackedConsumer((consumer.handle as unknown as { native: object }).native, () => undefined);
+    for (const value of [undefined, null, 0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 40, '5', {}, 5n]) {
+      assert.throws(() => native.fetch(value, 1000), RangeError, `records: ${String(value)}`);
+      assert.throws(() => native.fetch(10, value), RangeError, `bytes: ${String(value)}`);
+    }
+    for (const value of [undefined, null, 1, {}]) assert.throws(() => native.addTopic(value), TypeError);
+    assert.deepEqual([native.addTopic('a'), native.addTopic('b'), native.addTopic('a')], [0, 1, 0]);
+    native.close();
+    native.close();
+    assert.throws(() => native.fetch(10, 1000), /closed/);
+  });
+
+  test('holds no pool thread while consumers are idle, and wakes at once for a record', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    const vars = services.vars();
+    await using consumer = await createConsumer({ vars, topics: [topic] });
+    assert.equal(consumer.source, 'packed');
+    await assert.rejects(consumeMessage(consumer, undefined, { timeoutMs: 4_000 }), NoMessageError);
+    const waiting = consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
+    const { stat } = await import('node:fs/promises');
+    const start = performance.now();
+    for (let round = 0; round < 50; round++) await Promise.all([stat('.'), stat('.'), stat('.'), stat('.')]);
+    assert.ok(performance.now() - start < 1_000);
+    await fill(services, topic, 1);
+    assert.equal(String((await waiting).value), '0');
+  });
+
+  test('survives many consumers opened, collected and closed in the middle of everything', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 500);
+    const vars = services.vars();
+    for (let round = 0; round < 20; round++) {
+      const consumers = await Promise.all(
+        Array.from({ length: 3 }, () =>
+          createConsumer({ vars: services.vars(), topics: [topic], config: { 'client.id': vars.APP_NAME! } }),
+        ),
+      );
+      const pending = consumers.map((consumer) => consumeMessage(consumer, undefined, { timeoutMs: 200 }).catch((error: unknown) => error));
+      await sleep(round * 5);
+      await Promise.all(consumers.flatMap((consumer) => [consumer.close(), consumer.close()]));
+      await Promise.all(pending);
+      (globalThis as { gc?: () => void }).gc?.();
+    }
+  });
+
+  test('refuses a worker thread with a reason', async () => {
+    const worker = new Worker(
+      `const { parentPort } = require('node:worker_threads');
+       import(${JSON.stringify(import.meta.resolve('../../src/binding/packed.js'))}).then(
+         ({ nativeStatus }) => parentPort.postMessage(nativeStatus()), (error) => parentPort.postMessage({ reason: String(error.message) }));`,
+      { eval: true },
+    );
+    const status = await new Promise<{ available?: boolean; reason: string }>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+    await worker.terminate();
+    assert.notEqual(status.available, true);
+    assert.match(status.reason, /main thread|node-rdkafka did not load/);
+  });
+});
