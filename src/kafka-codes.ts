@@ -77,6 +77,14 @@ export function isFatalCode(code: number): boolean {
   return fatal.has(code);
 }
 
+/** Illegal generation, unknown member, rebalance in progress. */
+const groupMoving: ReadonlySet<number> = new Set([22, 25, 27]);
+
+/** True when a commit came while the group was rebalancing: it may succeed once the member has rejoined. */
+export function isGroupMovingCode(code: number | undefined): boolean {
+  return code !== undefined && groupMoving.has(code);
+}
+
 /** True when the broker refused the credentials. */
 export function isAuthenticationCode(code: number): boolean {
   return authentication.has(code);

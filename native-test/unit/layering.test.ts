@@ -21,7 +21,7 @@ const ranks: Readonly<Record<string, number>> = {
   testing: 6,
   index: 7,
 };
-const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts']);
+const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'abort.ts']);
 /** These meet in interfaces of lower layers only. */
 const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../abort.ts';
 import { ConnectError } from '../errors.ts';
 import { isAuthenticationCode, kafkaCodes } from '../kafka-codes.ts';
 import {
@@ -77,7 +78,7 @@ export async function connectClient(
       const refused = trace.lastError !== undefined && isAuthenticationCode(kafkaCodeOf(trace.lastError));
       if (refused || isAuthenticationCode(kafkaCodeOf(answer))) throw refusal(bootstrapServers, trace, answer);
       if (Date.now() >= deadline) throw unreachable(bootstrapServers, timeoutMs, trace, answer);
-      await sleep(Math.min(50, Math.max(1, deadline - Date.now())), undefined, signal === undefined ? {} : { signal });
+      await orAborted(sleep(Math.min(50, Math.max(1, deadline - Date.now()))), signal);
     }
   } catch (error) {
     client._isConnected = false;

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../abort.ts';
 import { ConsumerHandle, commitCallbackError } from '../binding/consumer-handle.ts';
 import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { TopicTable } from '../binding/pack.ts';
@@ -9,7 +10,6 @@ import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
-import { orAborted } from './abort.ts';
 import type { ConsumerEvents, Statistics } from './events.ts';
 
 /** Longest single fetch: what a `close()` may have to wait for. */
@@ -179,7 +179,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
           { code: 'ERR_UNKNOWN_TOPIC', kafkaCode: kafkaCodes.unknownTopicOrPartition, topic: missing[0] },
         );
       }
-      await sleep(200, undefined, signal === undefined ? {} : { signal });
+      await orAborted(sleep(200), signal);
     }
   }
 
@@ -315,7 +315,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const age = Date.now() - batch.timestamps[this.#index]!;
     if (age < this.#settings.minimumAgeMs) {
       const waitMs = Math.min(this.#settings.minimumAgeMs - age, Math.max(1, remaining), FETCH_SLICE_MS);
-      await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+      await orAborted(sleep(waitMs), signal);
       return;
     }
     const pending = batch.prepare(this.#index);

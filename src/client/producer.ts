@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../abort.ts';
 import { errorOfCode, fromLibrdkafka, kafkaCodeOf, type RawError } from '../binding/node-rdkafka.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
@@ -17,7 +18,6 @@ import {
 } from '../errors.ts';
 import { isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
-import { orAborted } from './abort.ts';
 import { Delivery, type DeliveryCallback, DeliveryRing, nextSequence, type RecordMetadata } from './delivery.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
 import { toRawHeaders } from './produce-headers.ts';

@@ -4,6 +4,7 @@ import { type Consumer, type OffsetKeeper, partitionKey } from '../client/consum
 import { currentSequence } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
 import { CommitError, type DeliveryError, type ToolkitError } from '../errors.ts';
+import { isGroupMovingCode } from '../kafka-codes.ts';
 import type { RecordContext } from '../serde.ts';
 import { OffsetTracker } from './offset-tracker.ts';
 
@@ -157,32 +158,47 @@ export class OffsetManager implements OffsetKeeper {
    *
    * @throws CommitError when the broker refused it or did not answer in time
    */
-  async commit(timeoutMs: number): Promise<readonly TopicPartitionOffset[]> {
-    const due = this.#due(this.#assigned.values());
-    if (due.length === 0) return due;
-    const { handle } = this.#consumer;
-    // Else librdkafka's own commit of what was stored before could follow this one and set the group back.
-    if (this.#consumer.autoCommit) this.#store(due);
+  async commit(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const due = this.#due(this.#assigned.values());
+      if (due.length === 0) return;
+      const owners = [...this.#assigned.values()];
+      const refused = await this.#commitOnce(due, deadline).catch((error: unknown) => error as ToolkitError);
+      if (refused === undefined) return;
+      for (const assigned of owners) assigned.stored = undefined;
+      // The group is rebalancing: what is still ours afterwards is committed then.
+      if (!isGroupMovingCode(refused.kafkaCode) || performance.now() >= deadline) throw refused;
+      await sleep(100);
+      await this.#consumer.serveCallbacks();
+      if (owners.some((assigned) => !this.#isAssigned(assigned))) throw refused;
+    }
+  }
+
+  #isAssigned(assigned: Assigned): boolean {
+    return this.#assigned.get(partitionKey(this.#consumer.topicIndex(assigned.topic), assigned.partition)) === assigned;
+  }
+
+  /** Undefined when the broker has the offsets, else why not. */
+  async #commitOnce(due: readonly TopicPartitionOffset[], deadline: number): Promise<ToolkitError | undefined> {
+    const { handle } = this.#consumer;
     let refused: ToolkitError | undefined;
     const onCommitted = (error: ToolkitError | undefined): void => {
       refused ??= error;
     };
     this.#consumer.on('committed', onCommitted);
     try {
+      // Else librdkafka's own commit of what was stored before could follow this one and set the group back.
+      if (this.#consumer.autoCommit) this.#store(due);
       handle.commit(due);
       for (;;) {
-        const remaining = Math.max(1, deadline - performance.now());
-        const committed = await handle.committed(due, remaining);
-        if (due.every(({ offset }, index) => (committed[index] ?? -1) >= offset)) return due;
+        const committed = await handle.committed(due, Math.max(1, deadline - performance.now()));
+        if (due.every(({ offset }, index) => (committed[index] ?? -1) >= offset)) return undefined;
         await this.#consumer.serveCallbacks();
-        if (refused !== undefined) throw refused;
-        if (performance.now() >= deadline) throw commitTimeout(due, timeoutMs);
+        if (refused !== undefined) return refused;
+        if (performance.now() >= deadline) return commitTimeout(due);
         await sleep(20);
       }
-    } catch (error) {
-      for (const assigned of this.#assigned.values()) assigned.stored = undefined;
-      throw error;
     } finally {
       this.#consumer.off('committed', onCommitted);
     }
@@ -191,12 +207,16 @@ export class OffsetManager implements OffsetKeeper {
   async close(timeoutMs: number): Promise<void> {
     if (this.#assigned.size === 0 || !this.#consumer.autoCommit) return;
     for (const assigned of this.#assigned.values()) assigned.stored = undefined;
-    await this.commit(timeoutMs);
+    try {
+      await this.commit(timeoutMs);
+    } catch (error) {
+      // Partitions that a rebalance took away meanwhile are another member's; their records come again there.
+      if (!(error instanceof CommitError && isGroupMovingCode(error.kafkaCode))) throw error;
+    }
   }
 }
 
-function commitTimeout(due: readonly TopicPartitionOffset[], timeoutMs: number): CommitError {
-  const first = due[0]!;
+function commitTimeout(due: readonly TopicPartitionOffset[]): CommitError {
   const places = due.map(({ topic, partition, offset }) => `${topic} [${partition}] @ ${offset}`).join(', ');
-  return new CommitError(`The commit of ${places} was not confirmed within ${timeoutMs} ms; these records may come again.`, { ...first });
+  return new CommitError(`The commit of ${places} was not confirmed in time; these records may come again.`, { ...due[0]! });
 }

@@ -1,6 +1,5 @@
 #include "packed-consumer.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -126,36 +125,29 @@ v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes)
   auto eofs = Nan::New<v8::Array>();
   auto errors = Nan::New<v8::Array>();
   size_t bytes = 0;
+  // One poll a record, not rd_kafka_consume_batch_queue: that one counts the end of a partition as a record when it notes the
+  // position (librdkafka 2.12), so that after a rebalance the partition would go on one record too far, or be reset.
   while (records.size() < max_records && bytes < max_bytes) {
-    const size_t by_bytes = std::max<size_t>(1, (max_bytes - bytes) / average_bytes_);
-    const size_t chunk = std::min({max_records - records.size(), by_bytes, size_t{1024}});
-    const size_t before = taken_.size();
-    taken_.resize(before + chunk);
-    const ssize_t count = rd_kafka_consume_batch_queue(queue_, 0, taken_.data() + before, chunk);
-    taken_.resize(before + std::max<ssize_t>(0, count));
-    if (count <= 0) break;
-    for (size_t i = before; i < taken_.size(); i++) {
-      auto* message = taken_[i];
-      if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        records.push_back(message);
-        bytes += message->len + message->key_len;
-      } else {
-        auto place = Nan::New<v8::Object>();
-        SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
-        SetField(place, "partition", Nan::New(message->partition));
-        SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
-        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-          Nan::Set(eofs, eofs->Length(), place);
-        } else {
-          SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
-          SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
-          Nan::Set(errors, errors->Length(), place);
-        }
-      }
+    auto* message = rd_kafka_consumer_poll(rk_, 0);
+    if (message == nullptr) break;
+    taken_.push_back(message);
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      records.push_back(message);
+      bytes += message->len + message->key_len;
+      continue;
     }
-    if (static_cast<size_t>(count) < chunk) break;
+    auto place = Nan::New<v8::Object>();
+    SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
+    SetField(place, "partition", Nan::New(message->partition));
+    SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      Nan::Set(eofs, eofs->Length(), place);
+    } else {
+      SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
+      SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
+      Nan::Set(errors, errors->Length(), place);
+    }
   }
-  if (!records.empty()) average_bytes_ = std::max<size_t>(16, bytes / records.size());
   if (records.empty() && eofs->Length() == 0 && errors->Length() == 0) return Nan::Undefined();
   auto result = records.empty() ? Nan::New<v8::Object>() : Pack(records);
   if (eofs->Length() > 0) SetField(result, "eofs", eofs);

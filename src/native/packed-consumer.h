@@ -43,8 +43,6 @@ class PackedConsumer : public Nan::ObjectWrap {
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::vector<rd_kafka_message_t*> taken_;
-  /** Average size of a record so far, which sizes the chunks so that a batch keeps to its bytes. */
-  size_t average_bytes_ = 1024;
 };
 
 }  // namespace toolkit

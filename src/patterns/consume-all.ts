@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../abort.ts';
 import type { TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
@@ -61,7 +62,7 @@ async function seekToStart(
       throw new TimeoutError(`Group ${consumer.groupId} was assigned no partition of ${consumer.topics.join(', ')} within ${timeoutMs} ms`);
     }
     await consumer.serveCallbacks();
-    await sleep(10, undefined, signal === undefined ? {} : { signal });
+    await orAborted(sleep(10), signal);
   }
   const remaining = new Map<string, number>();
   for (const at of consumer.assignment()) {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../abort.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
@@ -219,7 +220,7 @@ class Engine<K, V, H, OK, OV> {
         // An outage (broker, registry): nothing was taken, so the same record is asked for again.
         this.#options.metrics?.incMessageErrors(error);
         this.#outageMs = Math.min(5_000, Math.max(100, this.#outageMs * 2));
-        await sleep(this.#outageMs, undefined, this.#wait);
+        await orAborted(sleep(this.#outageMs), this.#wait.signal);
         return undefined;
       }
       throw error;
