@@ -5,9 +5,9 @@ export const MODES = ['async', 'sync', 'batch', 'pipeline', 'produce'] as const;
 /** What a contender does with records; `bench/README.md` describes each. */
 export type Mode = (typeof MODES)[number];
 
-export const CLIENTS = ['rdkafka-toolkit', 'node-rdkafka'] as const;
+export const CLIENTS = ['rdkafka-toolkit', 'rdkafka-toolkit-portable', 'node-rdkafka'] as const;
 
-/** Whose client is measured. */
+/** Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`. */
 export type ClientName = (typeof CLIENTS)[number];
 
 /** Partitions of every bench topic, those of the mock cluster. */

@@ -10,7 +10,7 @@ import { planJobs, runJob } from './run.ts';
 
 /** Exit code: 1 when a record was missing or wrong, or a contender failed; 2 for a wrong command line. */
 async function main(): Promise<number> {
-  const options = parseBenchOptions(process.argv.slice(2), process.env['KAFKA_BOOTSTRAP_SERVERS']);
+  const options = parseBenchOptions(process.argv.slice(2), process.env.KAFKA_BOOTSTRAP_SERVERS);
   if (options === undefined) {
     process.stdout.write(USAGE);
     return 0;

@@ -3,9 +3,9 @@ import { ConfigError } from 'rdkafka-toolkit';
 import { MOCK_RECORDS_MAX } from './broker.ts';
 import { CLIENTS, type ClientName, MODES, type Mode } from './job.ts';
 
-export const USAGE = `npm run bench -- [options]
+export const USAGE: string = `npm run bench -- [options]
   --modes LIST     of ${MODES.join(',')} (default: all)
-  --peers LIST     node-rdkafka (default), or none
+  --peers LIST     of rdkafka-toolkit-portable,node-rdkafka (default: both), or none
   --records N      records a run (default 400000; sync takes a fraction of it)
   --repeats R      (default 3)
   --json FILE      writes every run as a row
@@ -31,7 +31,7 @@ export interface BenchOptions {
 
 const options = {
   modes: { type: 'string' },
-  peers: { type: 'string', default: 'node-rdkafka' },
+  peers: { type: 'string', default: 'rdkafka-toolkit-portable,node-rdkafka' },
   records: { type: 'string' },
   repeats: { type: 'string' },
   json: { type: 'string' },
@@ -50,7 +50,7 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   if (values.help) return undefined;
   const faults: string[] = [];
   const modes = pick('--modes', values.modes ?? MODES.join(','), MODES, faults);
-  const peers = values.peers === 'none' ? [] : pick('--peers', values.peers, ['node-rdkafka'] as const, faults, ' or none');
+  const peers = values.peers === 'none' ? [] : pick('--peers', values.peers, CLIENTS.slice(1), faults, ' or none');
   const records = count('--records', values.records ?? (values.smoke ? '20000' : '400000'), faults);
   const repeats = count('--repeats', values.repeats ?? (values.smoke ? '1' : '3'), faults);
   if (values.kafka && !kafkaAddress) faults.push('Expected KAFKA_BOOTSTRAP_SERVERS to be set with --kafka');

@@ -1,8 +1,8 @@
 import Table from 'cli-table3';
 import { consumerSettings } from '../src/config/consumer-config.ts';
-import { routeConfig } from '../src/config/librdkafka-config.ts';
+import { type RoutedConfig, routeConfig } from '../src/config/librdkafka-config.ts';
 import { producerSettings } from '../src/config/producer-config.ts';
-import { redact } from '../src/config/redact.ts';
+import { redactConfig } from '../src/config/redact.ts';
 import type { Broker } from './broker.ts';
 import { type ClientName, type Mode, type Row, varsOf } from './job.ts';
 import type { BenchOptions } from './options.ts';
@@ -78,6 +78,6 @@ export function formatSettings({ modes }: BenchOptions, { bootstrapServers }: Br
   return lines.join('\n');
 }
 
-function show(config: object): string {
-  return JSON.stringify(redact(config));
+function show(config: RoutedConfig): string {
+  return JSON.stringify({ global: redactConfig(config.global), topic: redactConfig(config.topic) });
 }

@@ -47,7 +47,9 @@ export async function runJob(job: Job & { readonly repeat: number }): Promise<Ou
 
 function report(job: Job): Promise<Report> {
   const name = `${job.client}-${job.mode}`;
-  const child = fork(new URL(`contenders/${name}.js`, import.meta.url), { timeout: RUN_TIMEOUT_MS });
+  const file = name.replace('-portable', '');
+  const env = file === name ? process.env : { ...process.env, RDKAFKA_TOOLKIT_NATIVE: 'off' };
+  const child = fork(new URL(`contenders/${file}.js`, import.meta.url), { timeout: RUN_TIMEOUT_MS, env });
   return new Promise((resolve, reject) => {
     let answer: { report?: Report; error?: string } | undefined;
     child.once('message', (message) => {
