@@ -24,7 +24,7 @@ export interface AvroConsumerOptions<K = string | null, V = unknown, H = readonl
  * @example
  * const consumer = await createAvroConsumer({ topics: ['flights'], valueSchema: flightSchema });
  */
-export function createAvroConsumer<K = string | null, V = unknown, H = readonly RecordHeader[]>(
+export async function createAvroConsumer<K = string | null, V = unknown, H = readonly RecordHeader[]>(
   options: AvroConsumerOptions<K, V, H> = {},
 ): Promise<Consumer<K, V, H>> {
   const { registry = createSchemaRegistry({ vars: options.vars }), valueSchema, keySchema, ...rest } = options;
@@ -56,7 +56,7 @@ export interface AvroProducerOptions<K = Uint8Array | string | null, V = unknown
  *
  * @throws ConfigError | ConnectError as {@link createProducer}
  */
-export function createAvroProducer<K = Uint8Array | string | null, V = unknown>(
+export async function createAvroProducer<K = Uint8Array | string | null, V = unknown>(
   options: AvroProducerOptions<K, V>,
 ): Promise<Producer<K, V>> {
   const { registry = createSchemaRegistry({ vars: options.vars }), valueSchema, keySchema, autoRegister, ...rest } = options;

@@ -29,8 +29,10 @@ export class ConnectTrace {
   lastLog: string | undefined;
 
   error(error: RawError): void {
+    // That all brokers are down says less than why the first one was.
+    const known = this.lastError !== undefined && kafkaCodeOf(error) === kafkaCodes.allBrokersDown;
     const refused = this.lastError !== undefined && isAuthenticationCode(kafkaCodeOf(this.lastError));
-    if (!refused) this.lastError = error;
+    if (!refused && !known) this.lastError = error;
   }
 
   log(line: { readonly fac: string; readonly message: string }): void {
@@ -81,12 +83,12 @@ export async function connectClient(
       await orAborted(sleep(Math.min(50, Math.max(1, deadline - Date.now()))), signal);
     }
   } catch (error) {
+    clearInterval(pumping);
+    await pumped;
     client._isConnected = false;
     await new Promise<void>((resolve) => raw.disconnect(resolve));
     raw.configureCallbacks(false, client._cb_configs);
     throw error;
-  } finally {
-    clearInterval(pumping);
   }
 }
 
@@ -108,7 +110,9 @@ function refusal(bootstrapServers: string, trace: ConnectTrace, answer: RawError
 
 function unreachable(bootstrapServers: string, timeoutMs: number, trace: ConnectTrace, answer: RawError): ConnectError {
   const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
-  const tls = trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl;
+  const tls =
+    (trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl) ||
+    /SSL handshake failed|SSL_HANDSHAKE/.test(trace.lastLog ?? '');
   const hint = tls
     ? 'Check USE_SSL, SSL_CA_LOCATION and that this port speaks TLS.'
     : 'Check KAFKA_BOOTSTRAP_SERVERS, that the broker runs, and that its advertised listeners can be reached from here.';

@@ -1,4 +1,4 @@
-import { columnBytes, RecordBatch, type RecordDecoders } from './record-batch.ts';
+import { columnBytes, type LooseRecord, RecordBatch, type RecordDecoders } from './record-batch.ts';
 
 /** A record as node-rdkafka hands it out. */
 export interface RawMessage {
@@ -25,59 +25,31 @@ export class TopicTable {
   }
 }
 
-/** Copies node-rdkafka's messages into one {@link RecordBatch}. */
+/** node-rdkafka's messages as a {@link RecordBatch}; their bytes are copied together only when they are asked for as a whole. */
 export function packMessages<K, V, H>(
   messages: readonly RawMessage[],
   topics: TopicTable,
   decoders: RecordDecoders<K, V, H>,
 ): RecordBatch<K, V, H> {
   const length = messages.length;
-  const columns = new ArrayBuffer(columnBytes(length));
-  const headers: (Buffer | undefined)[] = [];
-  let total = 0;
-  for (let index = 0; index < length; index++) {
-    const message = messages[index]!;
-    total += (message.key?.length ?? 0) + (message.value?.length ?? 0);
-    if (message.headers !== undefined) {
-      const packed = packHeaders(message.headers);
-      headers[index] = packed;
-      total += packed.length;
-    }
-  }
-  const bytes = new ArrayBuffer(total);
-  const batch = new RecordBatch(length, bytes, columns, topics.names, decoders);
-  const target = batch.bytes;
-  let at = 0;
+  const loose: LooseRecord[] = new Array(length);
+  const batch = new RecordBatch(length, loose, new ArrayBuffer(columnBytes(length)), topics.names, decoders);
   let lastTopic: string | undefined;
   let topicIndex = 0;
   for (let index = 0; index < length; index++) {
-    const { topic, partition, offset, timestamp, key, value } = messages[index]!;
+    const { topic, partition, offset, timestamp, key, value, headers } = messages[index]!;
     if (topic !== lastTopic) {
       topicIndex = topics.indexOf(topic);
       lastTopic = topic;
     }
     batch.offsets[index] = offset;
     batch.timestamps[index] = timestamp ?? -1;
-    batch.starts[index] = at;
     batch.partitions[index] = partition;
     batch.topicIndexes[index] = topicIndex;
     batch.keyLengths[index] = key === null ? -1 : key.length;
     batch.valueLengths[index] = value === null ? -1 : value.length;
-    if (key !== null) {
-      target.set(key, at);
-      at += key.length;
-    }
-    if (value !== null) {
-      target.set(value, at);
-      at += value.length;
-    }
-    const packed = headers[index];
-    if (packed !== undefined) {
-      target.set(packed, at);
-      at += packed.length;
-    }
+    loose[index] = { key, value, packedHeaders: headers === undefined ? undefined : packHeaders(headers) };
   }
-  batch.starts[length] = at;
   return batch;
 }
 

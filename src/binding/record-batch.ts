@@ -29,11 +29,9 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
   readonly length: number;
   /** Index → topic name. */
   readonly topics: readonly string[];
-  readonly bytes: Buffer;
   readonly columns: ArrayBuffer;
   readonly offsets: Float64Array;
   readonly timestamps: Float64Array;
-  readonly starts: Int32Array;
   readonly keyLengths: Int32Array;
   readonly valueLengths: Int32Array;
   readonly partitions: Int32Array;
@@ -42,16 +40,27 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
   readonly decoders: RecordDecoders<K, V, H>;
   /** Assignment epoch of the consumer when the batch arrived; results of an older assignment are dropped by it. */
   epoch = 0;
+  /** @internal Keys and values where node-rdkafka put them; such a batch is packed when its bytes are asked for. */
+  readonly loose: readonly LooseRecord[] | undefined;
+  #bytes: Buffer | undefined;
+  readonly #starts: Int32Array;
 
-  constructor(length: number, bytes: ArrayBuffer, columns: ArrayBuffer, topics: readonly string[], decoders: RecordDecoders<K, V, H>) {
+  constructor(
+    length: number,
+    bytes: ArrayBuffer | readonly LooseRecord[],
+    columns: ArrayBuffer,
+    topics: readonly string[],
+    decoders: RecordDecoders<K, V, H>,
+  ) {
     this.length = length;
     this.topics = topics;
-    this.bytes = Buffer.from(bytes);
+    if (bytes instanceof ArrayBuffer) this.#bytes = Buffer.from(bytes);
+    else this.loose = bytes;
     this.columns = columns;
     this.offsets = new Float64Array(columns, 0, length);
     this.timestamps = new Float64Array(columns, 8 * length, length);
     let at = 16 * length;
-    this.starts = new Int32Array(columns, at, length + 1);
+    this.#starts = new Int32Array(columns, at, length + 1);
     at += 4 * (length + 1);
     this.keyLengths = new Int32Array(columns, at, length);
     this.valueLengths = new Int32Array(columns, at + 4 * length, length);
@@ -72,6 +81,18 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
     for (let index = 0; index < this.length; index++) yield new ConsumerRecord(this, index);
   }
 
+  /** Keys, values and headers back to back. */
+  get bytes(): Buffer {
+    this.#bytes ??= packBytes(this.loose!, this.#starts);
+    return this.#bytes;
+  }
+
+  /** Where each record starts within `bytes`, and after the last one where it ends. */
+  get starts(): Int32Array {
+    if (this.#bytes === undefined) this.#bytes = packBytes(this.loose!, this.#starts);
+    return this.#starts;
+  }
+
   /** Start of the value of record `index` within `bytes`. */
   valueStart(index: number): number {
     return this.starts[index]! + Math.max(this.keyLengths[index]!, 0);
@@ -80,18 +101,47 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
   /** @internal Starts whatever the deserializers of record `index` must fetch; undefined when nothing. */
   prepare(index: number): Promise<void> | undefined {
     const { key, value } = this.decoders;
-    let pending: Promise<void> | undefined;
-    if (key.prepareAt !== undefined && this.keyLengths[index]! >= 0) {
-      const start = this.starts[index]!;
-      pending = key.prepareAt(this.bytes, start, start + this.keyLengths[index]!);
-    }
-    if (value.prepareAt !== undefined && this.valueLengths[index]! >= 0) {
-      const start = this.valueStart(index);
-      const next = value.prepareAt(this.bytes, start, start + this.valueLengths[index]!);
-      if (next !== undefined) pending = pending === undefined ? next : Promise.all([pending, next]).then(() => undefined);
-    }
-    return pending;
+    if (key.prepareAt === undefined && value.prepareAt === undefined) return undefined;
+    const forKey = key.prepareAt === undefined ? undefined : this.#prepare(key, 'key', index);
+    const forValue = value.prepareAt === undefined ? undefined : this.#prepare(value, 'value', index);
+    if (forKey === undefined || forValue === undefined) return forKey ?? forValue;
+    return Promise.all([forKey, forValue]).then(() => undefined);
   }
+
+  #prepare(deserializer: Deserializer<unknown>, part: 'key' | 'value', index: number): Promise<void> | undefined {
+    const length = (part === 'key' ? this.keyLengths : this.valueLengths)[index]!;
+    if (length < 0) return undefined;
+    const own = this.loose?.[index]?.[part];
+    if (own) return deserializer.prepareAt!(own, 0, length);
+    const start = part === 'key' ? this.starts[index]! : this.valueStart(index);
+    return deserializer.prepareAt!(this.bytes, start, start + length);
+  }
+}
+
+/** A record's parts before they are packed; headers are packed already. */
+export interface LooseRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly packedHeaders: Buffer | undefined;
+}
+
+function packBytes(records: readonly LooseRecord[], starts: Int32Array): Buffer {
+  let total = 0;
+  for (const { key, value, packedHeaders } of records) {
+    total += (key?.length ?? 0) + (value?.length ?? 0) + (packedHeaders?.length ?? 0);
+  }
+  const bytes = Buffer.from(new ArrayBuffer(total));
+  let at = 0;
+  for (const [index, record] of records.entries()) {
+    starts[index] = at;
+    for (const part of [record.key, record.value, record.packedHeaders]) {
+      if (!part) continue;
+      bytes.set(part, at);
+      at += part.length;
+    }
+  }
+  starts[records.length] = at;
+  return bytes;
 }
 
 const unset: unique symbol = Symbol('unset');
@@ -142,6 +192,8 @@ export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly R
 
   /** The key's bytes over the batch, not copied. */
   get rawKey(): Buffer | null {
+    const own = this.batch.loose?.[this.index]?.key;
+    if (own !== undefined) return own;
     const length = this.batch.keyLengths[this.index]!;
     const start = this.batch.starts[this.index]!;
     return length < 0 ? null : this.batch.bytes.subarray(start, start + length);
@@ -149,6 +201,8 @@ export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly R
 
   /** The value's bytes over the batch, not copied. */
   get rawValue(): Buffer | null {
+    const own = this.batch.loose?.[this.index]?.value;
+    if (own !== undefined) return own;
     const length = this.batch.valueLengths[this.index]!;
     const start = this.batch.valueStart(this.index);
     return length < 0 ? null : this.batch.bytes.subarray(start, start + length);
@@ -157,6 +211,10 @@ export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly R
   /** All headers in order, names repeated as sent, values over the batch. */
   get rawHeaders(): readonly RecordHeader[] {
     const { batch, index } = this;
+    if (batch.loose !== undefined) {
+      const own = batch.loose[index]!.packedHeaders;
+      return own === undefined ? [] : readHeaders(own, 0, own.length);
+    }
     const start = batch.valueStart(index) + Math.max(batch.valueLengths[index]!, 0);
     return readHeaders(batch.bytes, start, batch.starts[index + 1]!);
   }
@@ -164,7 +222,7 @@ export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly R
   /** @throws DecodeError when the bytes do not fit the deserializer. */
   get key(): K {
     if (this.#key === unset) {
-      this.#key = decode(this, 'key', this.batch.decoders.key, this.batch.starts[this.index]!, this.batch.keyLengths[this.index]!);
+      this.#key = decode(this, 'key', this.batch.decoders.key);
     }
     return this.#key as K;
   }
@@ -172,13 +230,7 @@ export class ConsumerRecord<K = Buffer | null, V = Buffer | null, H = readonly R
   /** @throws DecodeError when the bytes do not fit the deserializer. */
   get value(): V {
     if (this.#value === unset) {
-      this.#value = decode(
-        this,
-        'value',
-        this.batch.decoders.value,
-        this.batch.valueStart(this.index),
-        this.batch.valueLengths[this.index]!,
-      );
+      this.#value = decode(this, 'value', this.batch.decoders.value);
     }
     return this.#value as V;
   }
@@ -229,18 +281,18 @@ export interface DetachedRecord extends RecordContext {
   readonly headers: readonly RecordHeader[];
 }
 
-function decode<T>(
-  record: ConsumerRecord<unknown, unknown, unknown>,
-  part: 'key' | 'value',
-  deserializer: Deserializer<T>,
-  start: number,
-  length: number,
-): T {
+function decode<T>(record: ConsumerRecord<unknown, unknown, unknown>, part: 'key' | 'value', deserializer: Deserializer<T>): T {
+  const { batch, index } = record;
   try {
-    const { bytes } = record.batch;
+    if (deserializer.deserializeAt === undefined) {
+      return deserializer.deserialize(part === 'key' ? record.rawKey : record.rawValue, record);
+    }
+    const length = (part === 'key' ? batch.keyLengths : batch.valueLengths)[index]!;
     if (length < 0) return deserializer.deserialize(null, record);
-    if (deserializer.deserializeAt !== undefined) return deserializer.deserializeAt(bytes, start, start + length, record);
-    return deserializer.deserialize(bytes.subarray(start, start + length), record);
+    const own = batch.loose?.[index]?.[part];
+    if (own) return deserializer.deserializeAt(own, 0, length, record);
+    const start = part === 'key' ? batch.starts[index]! : batch.valueStart(index);
+    return deserializer.deserializeAt(batch.bytes, start, start + length, record);
   } catch (error) {
     throw asDecodeError(record, part, error);
   }

@@ -344,11 +344,21 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#keeper!.settle();
     if (this.#throttled && this.#batches.length === 0) this.#unthrottle();
     this.#lastPollAt = performance.now();
-    const batch = await this.#source.fetch(maxRecords, timeoutMs);
+    const batch = await this.#source.fetch(maxRecords, timeoutMs).catch((error: unknown) => this.#tolerate(error));
     this.#lastPollAt = performance.now();
     if (batch === undefined) return;
     batch.epoch = this.#epoch;
     this.#batches.push(batch);
+  }
+
+  /** Under `missingTopics: 'wait'` a topic that is not there yet is an event, no failure. */
+  #tolerate(error: unknown): undefined {
+    const missing =
+      error instanceof ConsumeError &&
+      (error.kafkaCode === kafkaCodes.unknownTopicOrPartition || error.kafkaCode === kafkaCodes.unknownTopic);
+    if (this.#settings.missingTopics !== 'wait' || !missing) throw error;
+    this.emit('clientError', error);
+    return undefined;
   }
 
   /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
@@ -567,8 +577,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#state = 'closing';
     this.#stop.abort();
     clearInterval(this.#keepAlive);
-    await this.#exclusive;
-    await this.#fetching?.catch(() => undefined);
+    const settled = Promise.all([this.#exclusive, this.#fetching?.catch(() => undefined)]);
+    await Promise.race([settled, sleep(remaining(), undefined, { ref: false })]);
     let failure: unknown;
     try {
       await this.#keeper?.close(remaining());

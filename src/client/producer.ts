@@ -296,7 +296,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
         ? ' Create the topic or check its name.'
         : code === kafkaCodes.messageTimedOut
           ? ' No broker acknowledged it within PRODUCER_DELIVERY_TIMEOUT_SECONDS.'
-          : '';
+          : code === kafkaCodes.messageSizeTooLarge
+            ? ' The broker or the topic (max.message.bytes) takes no record of this size.'
+            : '';
     return new DeliveryError(`Not delivered to ${where}: ${error.message} (librdkafka ${code}).${hint}`, sequence, {
       kafkaCode: code,
       retriable: isRetriableCode(code),

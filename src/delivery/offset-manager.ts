@@ -139,13 +139,13 @@ export class OffsetManager implements OffsetKeeper {
     for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
   }
 
-  /** Waits until every record handed over of these partitions is finished, or the deadline. */
+  /** Waits until every record handed over of these partitions is finished, or the deadline; a close has its own. */
   async #drain(of: readonly Assigned[], timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const acknowledged = this.#acknowledged();
       for (const { tracker } of of) tracker.advance(acknowledged);
-      if (this.#inFlight(of) === 0 || performance.now() >= deadline) return;
+      if (this.#inFlight(of) === 0 || performance.now() >= deadline || this.#consumer.closed) return;
       await sleep(5);
     }
   }

@@ -3,7 +3,7 @@ import { orAborted } from '../abort.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
-import { ClosedError, DecodeError, isToolkitError, NoMessageError, StateError } from '../errors.ts';
+import { ClosedError, DecodeError, IncompatibleEnvironmentError, isToolkitError, NoMessageError, StateError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
 import {
   BatchDecodeError,
@@ -86,7 +86,9 @@ export interface RunResult {
  * @throws the error that stopped it, after everything was closed
  */
 export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run(options, (engine) => engine.record(options.handler, (record) => enqueueAutoCommits(options.consumer, record)));
+  return run('runAsync', true, options, (engine) =>
+    engine.record(options.handler, (record) => enqueueAutoCommits(options.consumer, record)),
+  );
 }
 
 /**
@@ -98,7 +100,9 @@ export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK,
  */
 export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
   const { consumer, producer } = options;
-  return run(options, (engine) => engine.record(options.handler, () => synchronousMessageHandling({ consumer, producer })));
+  return run('runSync', false, options, (engine) =>
+    engine.record(options.handler, () => synchronousMessageHandling({ consumer, producer })),
+  );
 }
 
 /**
@@ -109,10 +113,12 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
  * @throws the error that stopped it, after everything was closed
  */
 export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run(options, (engine) => engine.batch(options));
+  return run('runBatch', true, options, (engine) => engine.batch(options));
 }
 
 async function run<K, V, H, OK, OV>(
+  name: string,
+  autoCommit: boolean,
   options: RunOptions<K, V, H, OK, OV>,
   turn: (engine: Engine<K, V, H, OK, OV>) => Promise<void>,
 ): Promise<RunResult> {
@@ -125,9 +131,16 @@ async function run<K, V, H, OK, OV>(
   const engine = new Engine(options, stop.signal);
   let failure: unknown;
   try {
+    if (consumer.autoCommit !== autoCommit) {
+      const message = `${name} needs CONSUMER_ENABLE_AUTO_COMMIT=${autoCommit}, and the consumer was made with ${consumer.autoCommit}.`;
+      throw new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
+    }
     while (!stop.signal.aborted && !consumer.closed) await turn(engine);
   } catch (error) {
-    if (!stop.signal.aborted || (error !== stop.signal.reason && !(error instanceof ClosedError))) failure = error;
+    const stopping = stop.signal.aborted || consumer.closed;
+    // What waits by node:timers/promises rejects with an AbortError of its own, the reason as its cause.
+    const reason = stop.signal.reason !== undefined && [error, (error as { cause?: unknown }).cause].includes(stop.signal.reason);
+    if (!stopping || !(reason || error instanceof ClosedError)) failure = error;
   } finally {
     signal?.removeEventListener('abort', onStop);
     if (handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.removeListener(name, onStop);
