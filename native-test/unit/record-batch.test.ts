@@ -134,7 +134,11 @@ describe('packed records', () => {
   });
 
   test('give their bytes without a copy; a detached record has its own', () => {
-    const batch = pack([message({ key: Buffer.from('key'), value: Buffer.from('value'), headers: [['h', Buffer.from('header')]] })]);
+    const sent = message({ key: Buffer.from('key'), value: Buffer.from('value'), headers: [['h', Buffer.from('header')]] });
+    const loose = pack([sent]);
+    assert.equal(loose.at(0).rawKey, sent.key, 'not packed yet: the very buffers of node-rdkafka');
+    assert.equal(loose.at(0).rawValue, sent.value);
+    const batch = new RecordBatch(1, loose.bytes.buffer as ArrayBuffer, loose.columns, loose.topics, rawDecoders);
     const record = batch.at(0);
     const views = [record.rawKey!, record.rawValue!, record.rawHeaders[0]!.value!];
     for (const view of views) assert.equal(view.buffer, batch.bytes.buffer);
