@@ -20,5 +20,7 @@ stamp=$home/installed-$(sha256sum package-lock.json | cut -c1-16)
 if [ ! -f "$stamp" ]; then
   npm ci
   touch "$stamp"
+else
+  npm run --silent install
 fi
 npm test
