@@ -548,6 +548,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     return this.#handle;
   }
 
+  /** @internal The table of topics that this consumer's batches carry. */
+  get topicNames(): readonly string[] {
+    return this.#topicTable.names;
+  }
+
   /** @internal Index of a topic in this consumer's batches. */
   topicIndex(topic: string): number {
     return this.#topicTable.indexOf(topic);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import { RecordBatch } from '../binding/record-batch.ts';
 import { type Consumer, type OffsetKeeper, partitionKey } from '../client/consumer.ts';
 import { currentSequence } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
@@ -13,6 +14,11 @@ export const DRAIN_TIMEOUT_MS = 5_000;
 
 /** A record reported as done: a view, or just its place. */
 export type FinishedRecord = RecordContext & { readonly batch?: { readonly epoch: number } | undefined };
+
+interface View {
+  readonly batch: RecordBatch<unknown, unknown, unknown>;
+  readonly index: number;
+}
 
 type AnyConsumer = Consumer<unknown, unknown, unknown>;
 type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'closed' | 'throwIfFailed'>;
@@ -55,13 +61,30 @@ export class OffsetManager implements OffsetKeeper {
     this.#assigned.get(partitionKey(topicIndex, partition))?.tracker.deliver(offset);
   }
 
-  /** Notes records as done, as soon as everything produced so far by the linked producers is acknowledged. */
+  /** Notes a record as done, as soon as everything produced so far by the linked producers is acknowledged. */
   finish(record: FinishedRecord): void {
-    const key = partitionKey(this.#consumer.topicIndex(record.topic), record.partition);
-    const assigned = this.#assigned.get(key);
-    if (assigned === undefined) return;
-    if (record.batch !== undefined && record.batch.epoch < assigned.tracker.epoch) return;
-    this.#dirty = assigned.tracker.finish(record.offset, this.#required()) || this.#dirty;
+    this.#finish(record, this.#required());
+  }
+
+  /** As {@link finish} for many at once. */
+  finishMany(records: readonly FinishedRecord[]): void {
+    const required = this.#required();
+    for (const record of records) this.#finish(record, required);
+  }
+
+  #finish(record: FinishedRecord, required: number): void {
+    const { batch } = record;
+    if (batch instanceof RecordBatch && batch.topics === this.#consumer.topicNames) {
+      // A view of this consumer: its numbers are at hand, without a look-up by name.
+      const { index } = record as unknown as View;
+      const assigned = this.#assigned.get(partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!));
+      if (assigned === undefined || batch.epoch < assigned.tracker.epoch) return;
+      this.#dirty = assigned.tracker.finish(batch.offsets[index]!, required) || this.#dirty;
+      return;
+    }
+    const assigned = this.#assigned.get(partitionKey(this.#consumer.topicIndex(record.topic), record.partition));
+    if (assigned === undefined || (batch !== undefined && batch.epoch < assigned.tracker.epoch)) return;
+    this.#dirty = assigned.tracker.finish(record.offset, required) || this.#dirty;
   }
 
   /** Notes every record handed over so far as done. */

@@ -6,6 +6,7 @@ import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
 import { CommitError, DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
+import { rawDeserializer } from '../serde.ts';
 
 /** A consumer of any key, value and headers. */
 export type AnyConsumer = Consumer<unknown, unknown, unknown>;
@@ -47,18 +48,21 @@ export async function consumeMessageBatch<K, V, H>(
   const records = await consumer.consumeBatch(options);
   metrics?.incMessagesConsumed(records.length);
   const errors: DecodeError[] = [];
-  const good = records.filter((record) => {
+  const bad = new Set<ConsumerRecord<K, V, H>>();
+  for (const record of records) {
     try {
       decodeNow(record);
-      return true;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       errors.push(error);
-      return false;
+      bad.add(record);
     }
-  });
-  if (errors.length > 0) throw new BatchDecodeError(good, errors);
-  return records;
+  }
+  if (errors.length === 0) return records;
+  throw new BatchDecodeError(
+    records.filter((record) => !bad.has(record)),
+    errors,
+  );
 }
 
 /** Some records of a batch cannot be read. None is lost: the good ones are in `records`, each bad one has its error. */
@@ -83,8 +87,10 @@ export class BatchDecodeError<K = unknown, V = unknown, H = unknown> extends Dec
 
 /** @internal Decodes key and value, so that an error shows where it can be handled. */
 export function decodeNow(record: ConsumerRecord<unknown, unknown, unknown>): void {
-  record.key;
-  record.value;
+  const { key, value } = record.batch.decoders;
+  // Raw bytes cannot fail.
+  if (key !== rawDeserializer) record.key;
+  if (value !== rawDeserializer) record.value;
 }
 
 /**
@@ -120,7 +126,7 @@ export function enqueueAutoCommits(consumer: AnyConsumer, records: FinishedRecor
     for (const record of records.records) manager.finish(record);
     for (const error of records.errors) manager.finish(placeOf(error));
   } else if (records instanceof DecodeError) manager.finish(placeOf(records));
-  else if (isList(records)) for (const record of records) manager.finish(record);
+  else if (isList(records)) manager.finishMany(records);
   else manager.finish(records);
 }
 
