@@ -25,7 +25,7 @@ describe('one broker and a registry', { timeout: 60_000 }, () => {
   let registry: SchemaRegistry;
 
   before(async () => {
-    [cluster, registry] = await Promise.all([startKafka(), startApicurio()]);
+    [cluster, registry] = await Promise.all([startKafka({ clusterId: '-AAAAAAAAAAAAAAAAAAAAA' }), startApicurio()]);
     await createTopics(cluster.bootstrapServers, [{ topic: 'records', partitions: 2, replicationFactor: 1 }]);
   });
   after(() => Promise.all([cluster.close(), registry.close()]));

@@ -24,6 +24,8 @@ export interface KafkaOptions {
   readonly brokers?: 1 | 3;
   /** Broker setting `auto.create.topics.enable`. @default false */
   readonly autoCreateTopics?: boolean;
+  /** 16 bytes in base64url. @default random */
+  readonly clusterId?: string;
   /** Settings of `server.properties` laid over those of the launcher, for every broker. @default {} */
   readonly serverProperties?: ServerProperties;
 }
@@ -68,7 +70,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaClust
   const count = options.brokers ?? 1;
   const nodes = groupPorts(await freePorts(count * listenerNames.length));
   const run = makeRunDirectory();
-  const clusterId = randomBytes(16).toString('base64url');
+  const clusterId = options.clusterId ?? randomBytes(16).toString('base64url');
   const brokers = nodes.map((ports, index) => {
     const properties = writeProperties(run, index + 1, nodes, options);
     return makeBroker(index + 1, ports, run, kafka, properties);
@@ -148,12 +150,12 @@ function propertiesFile(run: RunDirectory, id: number): string {
   return join(run.path, `server-${id}.properties`);
 }
 
-/** Gives a node's data directory its cluster id, its metadata version and the SCRAM user. */
+/** Gives a node's data directory its cluster id (which may begin with a dash), its metadata version and the SCRAM user. */
 function format(kafka: string, run: RunDirectory, clusterId: string, id: number): Promise<void> {
   const user = `[name=${saslUser.username},password=${saslUser.password}]`;
   const scram = scramMechanisms.flatMap((mechanism) => ['--add-scram', `${mechanism}=${user}`]);
   const jvm = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', join(kafka, '*')];
-  const args = [...jvm, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', propertiesFile(run, id), ...scram];
+  const args = [...jvm, 'kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', propertiesFile(run, id), ...scram];
   return runCommand('java', args, {
     purpose: `format the storage of broker ${id}`,
     missingHint: 'Kafka 4 needs Java 17 or newer.',
