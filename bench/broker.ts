@@ -4,13 +4,13 @@ import { startMockCluster } from 'rdkafka-toolkit/testing';
 import { routeConfig } from '../src/config/librdkafka-config.ts';
 import { producerSettings } from '../src/config/producer-config.ts';
 import { PARTITIONS_PER_TOPIC } from './job.ts';
+import type { BenchOptions } from './options.ts';
 import { RECORD_BYTES, RecordMaker } from './records.ts';
 
 /** A mock partition drops its oldest records above 5 MB; the rest of the record's bytes is what the batch format adds. */
 const MOCK_PARTITION_BYTES = 4_500_000;
 const RECORD_OVERHEAD_BYTES = 16;
 
-const TOPICS = 8;
 const ADMIN_TIMEOUT_MS = 30_000;
 
 /** Where the contenders' records are. Lives in the parent's process, whose CPU is nobody's. */
@@ -22,14 +22,14 @@ export interface Broker extends AsyncDisposable {
 }
 
 /** How many records the topics of the mock cluster can hold without compression. */
-export const MOCK_RECORDS_MAX: number = Math.floor(
-  (TOPICS * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / (RECORD_BYTES + RECORD_OVERHEAD_BYTES),
-);
+export function mockRecordsMax(topics: number): number {
+  return Math.floor((topics * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / (RECORD_BYTES + RECORD_OVERHEAD_BYTES));
+}
 
 /** Starts the mock cluster, or uses the Kafka at `bootstrapServers`, and makes the bench's topics there. */
-export async function openBroker(bootstrapServers: string | undefined): Promise<Broker> {
+export async function openBroker({ bootstrapServers, topics }: Pick<BenchOptions, 'bootstrapServers' | 'topics'>): Promise<Broker> {
   const run = `bench-${process.pid}-${Date.now().toString(36)}`;
-  const names = (kind: string): string[] => Array.from({ length: TOPICS }, (_, number) => `${run}-${kind}-${number}`);
+  const names = (kind: string): string[] => Array.from({ length: topics }, (_, number) => `${run}-${kind}-${number}`);
   const inputTopics = names('in');
   const outputTopics = names('out');
   if (bootstrapServers === undefined) {

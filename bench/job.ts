@@ -13,9 +13,19 @@ export type ClientName = (typeof CLIENTS)[number];
 /** Partitions of every bench topic, those of the mock cluster. */
 export const PARTITIONS_PER_TOPIC = 4;
 
-/** What a contender's process is told. */
-export interface Job {
+/** Who is measured: a client, with runtime variables of its own under `--sweep`. */
+export interface Contestant {
   readonly client: ClientName;
+  readonly vars: Environment;
+}
+
+/** Name of a contestant in tables and messages. */
+export function contestantName({ client, vars }: Contestant): string {
+  return [client, ...Object.entries(vars).map(([name, value]) => `${name}=${value}`)].join(' ');
+}
+
+/** What a contender's process is told. */
+export interface Job extends Contestant {
   readonly mode: Mode;
   readonly bootstrapServers: string;
   readonly groupId: string;
@@ -40,8 +50,7 @@ export interface Report {
 }
 
 /** A line of `--json`. */
-export interface Row extends Omit<Report, 'faults'> {
-  readonly client: ClientName;
+export interface Row extends Omit<Report, 'faults'>, Contestant {
   readonly mode: Mode;
   readonly records: number;
   /** Key and value of one record. */
@@ -50,9 +59,15 @@ export interface Row extends Omit<Report, 'faults'> {
 }
 
 /** The environment's runtime variables with the job's own, the same for every client. */
-export function varsOf({ mode, bootstrapServers, groupId }: Pick<Job, 'mode' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
+export function varsOf({
+  mode,
+  vars,
+  bootstrapServers,
+  groupId,
+}: Pick<Job, 'mode' | 'vars' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
   const environment: Environment = {
     ...process.env,
+    ...vars,
     KAFKA_BOOTSTRAP_SERVERS: bootstrapServers,
     APP_NAME: groupId,
     CONSUMER_STATIC_MEMBERSHIP: 'false',

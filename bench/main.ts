@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import cliProgress from 'cli-progress';
 import { ConfigError, librdkafka } from 'rdkafka-toolkit';
 import { type Broker, fillInput, openBroker } from './broker.ts';
-import type { Row } from './job.ts';
+import { contestantName, type Row } from './job.ts';
 import { type BenchOptions, parseBenchOptions, USAGE } from './options.ts';
 import { formatSettings, formatTable } from './report.ts';
 import { planJobs, runJob } from './run.ts';
@@ -15,7 +15,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  await using broker = await openBroker(options.bootstrapServers);
+  await using broker = await openBroker(options);
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown CPU'}`;
   process.stdout.write(`node ${process.version}, librdkafka ${librdkafka.version}, ${machine}, ${broker.kind} broker\n`);
   process.stdout.write(`${formatSettings(options, broker)}\n`);
@@ -37,7 +37,7 @@ async function runAll(options: BenchOptions, broker: Broker): Promise<{ rows: Ro
   try {
     if (options.modes.some((mode) => mode !== 'produce')) await fillInput(broker, options.records);
     for (const [done, job] of jobs.entries()) {
-      const name = `${job.mode} ${job.client}, repeat ${job.repeat}`;
+      const name = `${job.mode} ${contestantName(job)}, repeat ${job.repeat}`;
       bar?.update(done, { name });
       const outcome = await runJob(job);
       rows.push(outcome.row);

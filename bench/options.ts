@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { ConfigError } from 'rdkafka-toolkit';
-import { MOCK_RECORDS_MAX } from './broker.ts';
-import { CLIENTS, type ClientName, MODES, type Mode } from './job.ts';
+import { mockRecordsMax } from './broker.ts';
+import { CLIENTS, type Contestant, MODES, type Mode } from './job.ts';
 
 export const USAGE: string = `npm run bench -- [options]
   --modes LIST     of ${MODES.join(',')} (default: all)
@@ -9,6 +9,8 @@ export const USAGE: string = `npm run bench -- [options]
   --records N      records a run (default 400000; sync takes a fraction of it)
   --repeats R      (default 3)
   --json FILE      writes every run as a row
+  --sweep VAR=A,B  measures the toolkit with its defaults beside the toolkit with each value; may be given again
+  --topics N       spreads the records over so many topics of 4 partitions (default 8)
   --kafka          runs on KAFKA_BOOTSTRAP_SERVERS instead of the embedded mock broker
   --smoke          few records, one repeat: does it work?
   --help
@@ -20,7 +22,8 @@ const SYNC_SHARE = 1 / 400;
 
 export interface BenchOptions {
   readonly modes: readonly Mode[];
-  readonly clients: readonly ClientName[];
+  readonly contestants: readonly Contestant[];
+  readonly topics: number;
   readonly records: number;
   readonly syncRecords: number;
   readonly repeats: number;
@@ -35,6 +38,8 @@ const options = {
   records: { type: 'string' },
   repeats: { type: 'string' },
   json: { type: 'string' },
+  sweep: { type: 'string', multiple: true },
+  topics: { type: 'string', default: '8' },
   kafka: { type: 'boolean', default: false },
   smoke: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -54,19 +59,36 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   const records = count('--records', values.records ?? (values.smoke ? '20000' : '400000'), faults);
   const repeats = count('--repeats', values.repeats ?? (values.smoke ? '1' : '3'), faults);
   if (values.kafka && !kafkaAddress) faults.push('Expected KAFKA_BOOTSTRAP_SERVERS to be set with --kafka');
-  if (!values.kafka && records > MOCK_RECORDS_MAX) {
-    faults.push(`Expected --records to be at most ${MOCK_RECORDS_MAX} on the mock broker, which keeps 5 MB a partition, got ${records}`);
+  const topics = count('--topics', values.topics, faults);
+  if (!values.kafka && records > mockRecordsMax(topics)) {
+    faults.push(
+      `Expected --records to be at most ${mockRecordsMax(topics)} on the mock broker, which keeps 5 MB a partition, got ${records}`,
+    );
   }
+  const variants = (values.sweep ?? []).flatMap((text) => sweep(text, faults));
   if (faults.length > 0) throw new ConfigError(faults);
   return {
     modes,
-    clients: CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client)),
+    contestants:
+      variants.length > 0
+        ? [{ client: 'rdkafka-toolkit', vars: {} }, ...variants]
+        : CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client)).map((client) => ({ client, vars: {} })),
+    topics,
     records,
     syncRecords: Math.min(records, Math.max(50, Math.round(records * SYNC_SHARE))),
     repeats,
     json: values.json,
     bootstrapServers: values.kafka ? kafkaAddress : undefined,
   };
+}
+
+function sweep(text: string, faults: string[]): Contestant[] {
+  const [, name, values] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || values === undefined) {
+    faults.push(`Expected --sweep to be VARIABLE=VALUE,VALUE…, got "${text}"`);
+    return [];
+  }
+  return values.split(',').map((value) => ({ client: 'rdkafka-toolkit', vars: { [name]: value } }));
 }
 
 function pick<T extends string>(flag: string, text: string, known: readonly T[], faults: string[], others = ''): readonly T[] {

@@ -4,36 +4,39 @@ import { type RoutedConfig, routeConfig } from '../src/config/librdkafka-config.
 import { producerSettings } from '../src/config/producer-config.ts';
 import { redactConfig } from '../src/config/redact.ts';
 import type { Broker } from './broker.ts';
-import { type ClientName, type Mode, type Row, varsOf } from './job.ts';
+import { contestantName, type Mode, type Row, varsOf } from './job.ts';
 import type { BenchOptions } from './options.ts';
 import { pairedRatio, summarize } from './statistics.ts';
 
-/** What the others are compared with. */
-const REFERENCE: ClientName = 'node-rdkafka';
+/** What the others are compared with: raw node-rdkafka, or in a sweep the toolkit with its defaults. */
+function referenceOf(rows: readonly Row[]): string {
+  return rows.some(({ vars }) => Object.keys(vars).length > 0) ? 'rdkafka-toolkit' : 'node-rdkafka';
+}
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
 /** Medians over the repeats, a line for each mode and client. */
 export function formatTable(rows: readonly Row[]): string {
+  const reference = referenceOf(rows);
   const table = new Table({
-    head: ['mode', 'client', 'records', 'records/s', '±', 'CPU µs/record', 'p50 / p99 ms', 'RSS MB', `× ${REFERENCE}`],
+    head: ['mode', 'client', 'records', 'records/s', '±', 'CPU µs/record', 'p50 / p99 ms', 'RSS MB', `× ${reference}`],
     colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [] },
   });
   for (const group of groups(rows)) {
-    const { mode, client, records, p50Ms } = group[0]!;
+    const { mode, records, p50Ms } = group[0]!;
     const rate = summarize(group.map((row) => row.recordsPerSecond));
     table.push([
       mode,
-      client,
+      contestantName(group[0]!),
       whole.format(records),
       whole.format(rate.median),
       `${whole.format(rate.spread * 100)} %`,
       short.format(summarize(group.map((row) => row.cpuMicrosPerRecord)).median),
       p50Ms === null ? '' : `${short.format(medianOf(group, 'p50Ms'))} / ${short.format(medianOf(group, 'p99Ms'))}`,
       whole.format(medianOf(group, 'rssMb')),
-      formatRatio(group, rows),
+      formatRatio(group, rows, reference),
     ]);
   }
   return table.toString();
@@ -42,7 +45,7 @@ export function formatTable(rows: readonly Row[]): string {
 function groups(rows: readonly Row[]): Row[][] {
   const byName = new Map<string, Row[]>();
   for (const row of rows) {
-    const name = `${row.mode} ${row.client}`;
+    const name = `${row.mode} ${contestantName(row)}`;
     byName.set(name, [...(byName.get(name) ?? []), row]);
   }
   return [...byName.values()].map((group) => group.toSorted((a, b) => a.repeat - b.repeat));
@@ -52,25 +55,25 @@ function medianOf(group: readonly Row[], figure: 'p50Ms' | 'p99Ms' | 'rssMb'): n
   return summarize(group.map((row) => row[figure] ?? Number.NaN)).median;
 }
 
-function formatRatio(group: readonly Row[], rows: readonly Row[]): string {
-  const ratio = ratioToReference(rows, group[0]!.mode, group[0]!.client);
+function formatRatio(group: readonly Row[], rows: readonly Row[], reference: string): string {
+  const ratio = ratioToReference(rows, group[0]!.mode, contestantName(group[0]!), reference);
   return ratio === undefined ? '' : ratio.toFixed(2);
 }
 
 /** Throughput over the reference's in the same repeats; undefined without a reference. */
-export function ratioToReference(rows: readonly Row[], mode: Mode, client: ClientName): number | undefined {
-  const rates = (name: ClientName): number[] =>
+export function ratioToReference(rows: readonly Row[], mode: Mode, name: string, referenceName: string): number | undefined {
+  const rates = (name: string): number[] =>
     rows
-      .filter((row) => row.mode === mode && row.client === name)
+      .filter((row) => row.mode === mode && contestantName(row) === name)
       .toSorted((a, b) => a.repeat - b.repeat)
       .map((row) => row.recordsPerSecond);
-  const reference = rates(REFERENCE);
-  return reference.length === 0 ? undefined : pairedRatio(rates(client), reference);
+  const reference = rates(referenceName);
+  return reference.length === 0 ? undefined : pairedRatio(rates(name), reference);
 }
 
 /** The librdkafka settings all clients run with. */
 export function formatSettings({ modes }: BenchOptions, { bootstrapServers }: Broker): string {
-  const vars = varsOf({ mode: modes[0] ?? 'async', bootstrapServers, groupId: 'bench' });
+  const vars = varsOf({ mode: modes[0] ?? 'async', vars: {}, bootstrapServers, groupId: 'bench' });
   const lines: string[] = [];
   if (modes.some((mode) => mode !== 'produce')) lines.push(`consumer ${show(routeConfig('consumer', consumerSettings(vars)))}`);
   if (modes.some((mode) => mode === 'produce' || mode === 'pipeline'))

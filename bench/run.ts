@@ -20,14 +20,15 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
   for (let repeat = 1; repeat <= options.repeats; repeat++) {
     for (const mode of options.modes) {
       // Who goes first changes, so that being first is no advantage.
-      const clients = repeat % 2 === 1 ? options.clients : options.clients.toReversed();
-      for (const client of clients) {
+      const contestants = repeat % 2 === 1 ? options.contestants : options.contestants.toReversed();
+      for (const [number, { client, vars }] of contestants.entries()) {
         jobs.push({
           client,
+          vars,
           mode,
           repeat,
           bootstrapServers: broker.bootstrapServers,
-          groupId: `${broker.inputTopics[0]}-${client}-${mode}-${repeat}`,
+          groupId: `${broker.inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
           inputTopics: broker.inputTopics,
           outputTopics: broker.outputTopics,
           records: mode === 'sync' ? options.syncRecords : options.records,
@@ -41,8 +42,8 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
 /** Runs a job in a fresh process and waits for its end. */
 export async function runJob(job: Job & { readonly repeat: number }): Promise<Outcome> {
   const { faults, ...figures } = await report(job);
-  const { client, mode, records, repeat } = job;
-  return { row: { client, mode, records, recordBytes: RECORD_BYTES, repeat, ...figures }, faults };
+  const { client, vars, mode, records, repeat } = job;
+  return { row: { client, vars, mode, records, recordBytes: RECORD_BYTES, repeat, ...figures }, faults };
 }
 
 function report(job: Job): Promise<Report> {
