@@ -8,7 +8,12 @@
   "targets": [
     {
       "target_name": "rdkafka_toolkit",
-      "sources": ["src/native/module.cc", "src/native/packed-consumer.cc"],
+      "sources": [
+        "src/native/module.cc",
+        "src/native/mock-cluster.cc",
+        "src/native/packed-consumer.cc",
+        "src/native/packed-producer.cc"
+      ],
       "include_dirs": ["<!(node src/native/locate.cjs nan)", "<(node_rdkafka)"],
       "defines": ["NODE_RDKAFKA_VERSION=\"<(node_rdkafka_version)\""],
       "cflags_cc": ["-std=c++20", "-Wno-ignored-qualifiers", "-Wno-cast-function-type"],

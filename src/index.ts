@@ -19,7 +19,15 @@ export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './bi
 export { type NativeStatus, nativeStatus } from './binding/packed.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
 export type { BatchOptions, Consumer, WaitOptions } from './client/consumer.ts';
-export type { Delivery, DeliveryCallback, RecordMetadata } from './client/delivery.ts';
+export {
+  type BatchDelivery,
+  type BatchDeliveryCallback,
+  BatchDeliveryError,
+  type BatchMetadata,
+  type Delivery,
+  type DeliveryCallback,
+  type RecordMetadata,
+} from './client/delivery.ts';
 export type { ClientEvents, ConsumerEvents, LogLine, ProducerEvents, Statistics } from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
 export {

@@ -7,6 +7,7 @@ export const kafkaCodes = {
   unknownTopicOrPartition: 3,
   fencedInstanceId: 82,
   saslAuthenticationFailed: 58,
+  destroyed: -197,
   transport: -195,
   allBrokersDown: -187,
   unknownTopic: -188,

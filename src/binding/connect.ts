@@ -21,6 +21,8 @@ export interface ConnectOptions {
   readonly signal: AbortSignal | undefined;
   /** Serves librdkafka's queue, where errors wait to be noticed. */
   readonly pump: () => Promise<void> | undefined;
+  /** Lets go of the native client when connecting failed. */
+  readonly letGo?: () => void;
 }
 
 /** What librdkafka said while connecting: error events by code, and the log lines that explain them. */
@@ -47,7 +49,7 @@ export class ConnectTrace {
 export async function connectClient(
   client: Client<RawConsumer> | Client<RawProducer>,
   trace: ConnectTrace,
-  { bootstrapServers, timeoutMs, signal, pump }: ConnectOptions,
+  { bootstrapServers, timeoutMs, signal, pump, letGo }: ConnectOptions,
 ): Promise<Metadata> {
   signal?.throwIfAborted();
   const deadline = Date.now() + timeoutMs;
@@ -85,6 +87,7 @@ export async function connectClient(
   } catch (error) {
     clearInterval(pumping);
     await pumped;
+    letGo?.();
     client._isConnected = false;
     await new Promise<void>((resolve) => raw.disconnect(resolve));
     raw.configureCallbacks(false, client._cb_configs);

@@ -1,5 +1,5 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
-import { CommitError, ConsumeError, StateError, type ToolkitErrorOptions } from '../errors.ts';
+import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
 import {
@@ -41,7 +41,7 @@ export class ConsumerHandle {
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
   #closing = false;
-  #source: { close(): void } | undefined;
+  #source: Pick<RecordSource<unknown, unknown, unknown>, 'close' | 'commit' | 'storeOffsets'> | undefined;
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
     this.#callbacks = callbacks;
@@ -160,23 +160,21 @@ export class ConsumerHandle {
     checkCode('Cannot commit', this.#raw.commit(partitions), (message, options) => new CommitError(message, options));
   }
 
-  /** Marks offsets for the next automatic commit. False for a partition that is no longer assigned. */
-  storeOffset(at: TopicPartitionOffset): boolean {
-    try {
-      return this.#raw.offsetsStore([at]) === 0;
-    } catch {
-      return false;
-    }
+  /**
+   * Commits and gives the broker's answer, undefined for success. Undefined at once where the source cannot tell: use {@link commit}
+   * then.
+   */
+  commitConfirmed(partitions: readonly TopicPartitionOffset[], timeoutMs: number): Promise<ToolkitError | undefined> | undefined {
+    return this.#source?.commit?.(partitions, timeoutMs).then((code) => {
+      if (code === 0 || code === kafkaCodes.noOffset) return undefined;
+      if (code === kafkaCodes.timedOut) return commitTimeout(partitions);
+      return commitCallbackError(errorOfCode(code), partitions[0]);
+    });
   }
 
-  /** As {@link storeOffset} for many at once; false when any was refused. */
-  storeOffsets(partitions: readonly TopicPartitionOffset[]): boolean {
-    if (partitions.length === 0) return true;
-    try {
-      return this.#raw.offsetsStore(partitions) === 0;
-    } catch {
-      return false;
-    }
+  /** Marks offsets for the next automatic commit; those of partitions that are no longer assigned are left out. */
+  storeOffsets(partitions: readonly TopicPartitionOffset[]): void {
+    if (partitions.length > 0) this.#source?.storeOffsets(partitions);
   }
 
   seek(at: TopicPartitionOffset, timeoutMs: number): Promise<void> {
@@ -236,4 +234,10 @@ export function commitCallbackError(error: RawError | undefined, at: TopicPartit
   const where = at === undefined ? '' : ` ${at.topic} [${at.partition}] @ ${at.offset}`;
   const text = error.message === '' ? errorOfCode(code).message : error.message;
   return new CommitError(`Cannot commit${where}: ${text} (librdkafka ${code})`, { kafkaCode: code, cause: error, ...at });
+}
+
+/** The error of a commit that was not answered in time. */
+export function commitTimeout(partitions: readonly TopicPartitionOffset[]): CommitError {
+  const places = partitions.map(({ topic, partition, offset }) => `${topic} [${partition}] @ ${offset}`).join(', ');
+  return new CommitError(`The commit of ${places} was not confirmed in time; these records may come again.`, { ...partitions[0]! });
 }

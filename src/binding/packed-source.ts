@@ -1,3 +1,5 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import { kafkaCodes } from '../kafka-codes.ts';
 import { consumeError } from './consume-error.ts';
 import type { RawConsumer, TopicPartitionOffset } from './node-rdkafka.ts';
 import type { TopicTable } from './pack.ts';
@@ -22,6 +24,9 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   #topicsKnown = 0;
   #closed = false;
   #wake: (() => void) | undefined;
+  /** Commits under way, by their ticket. */
+  readonly #commits = new Map<number, { readonly resolve: (code: number) => void; readonly timer: NodeJS.Timeout }>();
+  #nextCommit = 0;
   /** Errors that came beside records: the records go first. */
   readonly #held: Error[] = [];
 
@@ -34,6 +39,8 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
 
   async fetch(maxRecords: number, timeoutMs: number): Promise<RecordBatch<K, V, H> | undefined> {
     const deadline = performance.now() + timeoutMs;
+    // A backlog never lets a loop wait: timers, signals and rebalances get their turn here, once a batch.
+    await immediate();
     for (;;) {
       if (this.#closed) return undefined;
       const held = this.#held.shift();
@@ -47,11 +54,20 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     }
   }
 
+  get #open(): PackedConsumer {
+    this.#native ??= openPackedConsumer(
+      this.#raw,
+      () => this.#wake?.(),
+      () => this.#takeCommits(),
+    );
+    return this.#native;
+  }
+
   #drain(maxRecords: number): RecordBatch<K, V, H> | undefined {
-    this.#native ??= openPackedConsumer(this.#raw, () => this.#wake?.());
+    const native = this.#open;
     const { names } = this.#topics;
-    while (this.#topicsKnown < names.length) this.#native.addTopic(names[this.#topicsKnown++]!);
-    const fetched = this.#native.fetch(maxRecords, MAX_BATCH_BYTES);
+    while (this.#topicsKnown < names.length) native.addTopic(names[this.#topicsKnown++]!);
+    const fetched = native.fetch(maxRecords, MAX_BATCH_BYTES);
     if (fetched === undefined) return undefined;
     for (const name of fetched.topics ?? []) {
       this.#topics.indexOf(name);
@@ -77,8 +93,36 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     this.#wake = undefined;
   }
 
+  storeOffsets(offsets: readonly TopicPartitionOffset[]): void {
+    if (!this.#closed) this.#open.storeOffsets(offsets);
+  }
+
+  commit(offsets: readonly TopicPartitionOffset[], timeoutMs: number): Promise<number> {
+    if (this.#closed) return Promise.resolve(kafkaCodes.destroyed);
+    const ticket = this.#nextCommit++ & 0x7fffffff;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settleCommit(ticket, kafkaCodes.timedOut), Math.ceil(timeoutMs));
+      this.#commits.set(ticket, { resolve, timer });
+      const code = this.#open.commit(offsets, ticket);
+      if (code !== 0) this.#settleCommit(ticket, code);
+    });
+  }
+
+  #takeCommits(): void {
+    for (const [ticket, code] of this.#native?.takeCommits() ?? []) this.#settleCommit(ticket, code);
+  }
+
+  #settleCommit(ticket: number, code: number): void {
+    const pending = this.#commits.get(ticket);
+    if (pending === undefined) return;
+    this.#commits.delete(ticket);
+    clearTimeout(pending.timer);
+    pending.resolve(code);
+  }
+
   close(): void {
     this.#closed = true;
+    for (const ticket of this.#commits.keys()) this.#settleCommit(ticket, kafkaCodes.destroyed);
     this.#native?.close();
     this.#native = undefined;
     this.#wake?.();

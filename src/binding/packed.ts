@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
-import { librdkafka, type RawConsumer, type TopicPartitionOffset } from './node-rdkafka.ts';
+import { StateError } from '../errors.ts';
+import { librdkafka, type RawConsumer, type RawProducer, type TopicPartitionOffset } from './node-rdkafka.ts';
 
 /** What one native fetch gives: packed records, ends of partitions, errors; undefined when there was nothing. */
 export interface PackedFetch {
@@ -19,13 +20,67 @@ export interface PackedConsumer {
   fetch(maxRecords: number, maxBytes: number): PackedFetch | undefined;
   /** Index of a topic, given out in order from 0. */
   addTopic(name: string): number;
+  /** Sends a commit: librdkafka's error number, 0 when it is on its way. The answer comes under `ticket`. */
+  commit(offsets: readonly TopicPartitionOffset[], ticket: number): number;
+  /** Answers that came, `[ticket, error number]` each. */
+  takeCommits(): (readonly [number, number])[];
+  /** Stores offsets for the next automatic commit; gives the indexes of those that were refused. */
+  storeOffsets(offsets: readonly TopicPartitionOffset[]): number[];
+  close(): void;
+}
+
+/** Something librdkafka tells beside delivery reports. */
+export interface PackedEvent {
+  readonly type: 'error' | 'statistics' | 'log';
+  readonly code: number;
+  readonly fatal: boolean;
+  readonly severity: number;
+  readonly facility: string;
+  readonly text: string;
+}
+
+/** The addon's producer. Borrows the native client: close it before the client disconnects. */
+export interface PackedProducer {
+  /** The memory `drain` writes into, for as long as this object lives. */
+  readonly reports: ArrayBuffer;
+  /** Index of a topic, given out in order from 0. */
+  addTopic(name: string): number;
+  /**
+   * Hands over records `from … from + count - 1`, whose tickets count up from `firstTicket`. Gives how many were accepted;
+   * `lastError` is librdkafka's error number for the one after them.
+   */
+  produce(bytes: Uint8Array, columns: Int32Array, timestamps: Float64Array, from: number, count: number, firstTicket: number): number;
+  lastError(): number;
+  /**
+   * Writes the reports that are ready to `reports`; gives their number. `fromQueue` is false while another thread polls the main
+   * queue (a flush), so that reports keep their order.
+   */
+  drain(fromQueue: boolean): number;
+  takeEvents(): readonly PackedEvent[] | undefined;
+  /** Whether the wake-up holds the event loop open. */
+  hold(hold: boolean): void;
+  close(): void;
+}
+
+/** Control of a mock cluster. Every control gives librdkafka's error number, 0 for success. */
+export interface NativeMockCluster {
+  createTopic(name: string, partitions: number, replicas: number): number;
+  setBrokerUp(brokerId: number, up: boolean): number;
+  setRoundTripTime(brokerId: number, milliseconds: number): number;
+  pushErrors(apiKey: number, codes: readonly number[]): number;
+  clearErrors(apiKey: number): number;
+  setLeader(topic: string, partition: number, brokerId: number): number;
+  setCoordinator(type: string, key: string, brokerId: number): number;
+  setGroupJoinDelay(milliseconds: number): number;
   close(): void;
 }
 
 interface Addon {
   readonly librdkafkaVersion: string;
   readonly nodeRdkafkaVersion: string;
-  readonly PackedConsumer: new (client: RawConsumer, onWake: () => void) => PackedConsumer;
+  readonly PackedConsumer: new (client: RawConsumer, onWake: () => void, onCommit: () => void) => PackedConsumer;
+  readonly PackedProducer: new (client: RawProducer, onWake: () => void) => PackedProducer;
+  readonly MockCluster: new (client: RawProducer) => NativeMockCluster;
 }
 
 /** Whether the packed addon is in use, and why not. */
@@ -79,9 +134,23 @@ export function nativeStatus(): NativeStatus {
   return typeof found === 'string' ? { available: false, reason: found } : { available: true, reason: undefined };
 }
 
-/** @throws Error when the addon is not available; ask {@link nativeStatus} first */
-export function openPackedConsumer(client: RawConsumer, onWake: () => void): PackedConsumer {
+function required(): Addon {
   const found = addon();
-  if (typeof found === 'string') throw new Error(found);
-  return new found.PackedConsumer(client, onWake);
+  if (typeof found === 'string') throw new StateError(`The packed addon is not available: ${found}`);
+  return found;
+}
+
+/** @throws StateError when the addon is not available; ask {@link nativeStatus} first */
+export function openPackedConsumer(client: RawConsumer, onWake: () => void, onCommit: () => void): PackedConsumer {
+  return new (required().PackedConsumer)(client, onWake, onCommit);
+}
+
+/** @throws StateError when the addon is not available; ask {@link nativeStatus} first */
+export function openPackedProducer(client: RawProducer, onWake: () => void): PackedProducer {
+  return new (required().PackedProducer)(client, onWake);
+}
+
+/** @throws StateError when the addon is not available; ask {@link nativeStatus} first */
+export function openMockCluster(client: RawProducer): NativeMockCluster {
+  return new (required().MockCluster)(client);
 }

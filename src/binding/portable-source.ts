@@ -38,6 +38,20 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
     return packMessages(messages, this.#topics, this.#decoders);
   }
 
+  storeOffsets(offsets: readonly TopicPartitionOffset[]): void {
+    if (this.#store(offsets)) return;
+    // One that is gone must not cost the others theirs.
+    for (const at of offsets) this.#store([at]);
+  }
+
+  #store(offsets: readonly TopicPartitionOffset[]): boolean {
+    try {
+      return this.#raw.offsetsStore(offsets) === 0;
+    } catch {
+      return false;
+    }
+  }
+
   close(): void {
     // Nothing is held between two fetches.
   }

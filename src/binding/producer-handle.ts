@@ -1,90 +1,90 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
 import { type Client, type Metadata, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
+import type { PackedEvent } from './packed.ts';
+import { PackedSink } from './packed-sink.ts';
+import { PortableSink, type RawDeliveryReport } from './portable-sink.ts';
+import type { OnDelivery, RecordSink } from './record-sink.ts';
 
 /** What librdkafka reports about records produced. All are called on the event loop. */
 export interface ProducerCallbacks {
-  /** One report for each accepted record; `ticket` is what `produce` was given. */
-  onDelivery(ticket: number, error: RawError | null, partition: number, offset: number, timestamp: number): void;
+  /** One report for each record that was added to the sink. */
+  readonly onDelivery: OnDelivery;
   onError(error: RawError): void;
   onStatistics(json: string): void;
   onLog(line: { readonly severity: number; readonly fac: string; readonly message: string }): void;
 }
-
-interface DeliveryReport {
-  readonly opaque: number;
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp?: number;
-}
-
-/** node-rdkafka sends an empty buffer without memory behind it as null; this one has memory. */
-const empty = Buffer.from([0]).subarray(0, 0);
 
 /** The one place that calls node-rdkafka's producer. */
 export class ProducerHandle {
   readonly #client: Client<RawProducer>;
   readonly #raw: RawProducer;
   readonly #trace = new ConnectTrace();
+  readonly #callbacks: ProducerCallbacks;
+  readonly #kind: RecordSink['kind'];
+  #sink: RecordSink | undefined;
 
-  constructor(config: RoutedConfig, callbacks: ProducerCallbacks) {
-    this.#client = new rdkafka.Producer({ ...config.global, dr_cb: true }, { ...config.topic });
+  constructor(config: RoutedConfig, kind: RecordSink['kind'], callbacks: ProducerCallbacks) {
+    this.#kind = kind;
+    this.#callbacks = callbacks;
+    // The addon takes the reports from librdkafka's main queue.
+    this.#client = new rdkafka.Producer({ ...config.global, dr_cb: kind === 'portable' }, { ...config.topic });
     this.#raw = this.#client._client;
-    this.#client.on('delivery-report', (error: RawError | null, report: DeliveryReport) => {
-      callbacks.onDelivery(report.opaque, error, report.partition, report.offset, report.timestamp ?? -1);
+    this.#client.on('delivery-report', (error: RawError | null, report: RawDeliveryReport) => {
+      if (this.#sink instanceof PortableSink) this.#sink.report(error, report);
     });
-    this.#client.on('event.error', (error: RawError) => {
-      this.#trace.error(error);
-      callbacks.onError(error);
-    });
-    this.#client.on('event.log', (line: { severity: number; fac: string; message: string }) => {
-      this.#trace.log(line);
-      callbacks.onLog(line);
-    });
+    this.#client.on('event.error', (error: RawError) => this.#error(error));
+    this.#client.on('event.log', (line: { severity: number; fac: string; message: string }) => this.#log(line));
     this.#client.on('event.stats', (statistics: { message: string }) => callbacks.onStatistics(statistics.message));
+  }
+
+  #error(error: RawError): void {
+    this.#trace.error(error);
+    this.#callbacks.onError(error);
+  }
+
+  #log(line: { severity: number; fac: string; message: string }): void {
+    this.#trace.log(line);
+    this.#callbacks.onLog(line);
+  }
+
+  /** What the addon took from the main queue no longer reaches node-rdkafka's own callbacks. */
+  #event({ type, code, severity, facility, text }: PackedEvent): void {
+    if (type === 'error') this.#error({ code, message: text });
+    else if (type === 'statistics') this.#callbacks.onStatistics(text);
+    else this.#log({ severity, fac: facility, message: text });
   }
 
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
     const pump = (): undefined => {
-      this.#raw.poll();
+      this.sink.poll();
     };
-    return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
+    const letGo = (): void => this.#sink?.close();
+    return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump, letGo });
   }
 
-  /** Hands a record to librdkafka, which copies it. Returns 0 or librdkafka's error number; never throws for a full queue. */
-  produce(
-    topic: string,
-    partition: number | null,
-    key: Buffer | null,
-    value: Buffer | null,
-    timestamp: number | undefined,
-    headers: readonly object[] | undefined,
-    ticket: number,
-  ): number {
-    const sentValue = value?.length === 0 ? empty : value;
-    return this.#raw.produce(topic, partition, sentValue, key?.length === 0 ? empty : key, timestamp, ticket, headers);
+  /** Where the records go. Only once the native client exists: from the first answer of `connect` to `disconnect`. */
+  get sink(): RecordSink {
+    this.#sink ??=
+      this.#kind === 'packed'
+        ? new PackedSink(this.#raw, this.#callbacks.onDelivery, (event) => this.#event(event))
+        : new PortableSink(this.#raw, this.#callbacks.onDelivery);
+    return this.#sink;
   }
 
-  /** Serves delivery reports and events that are ready. */
-  poll(): void {
-    if (this.#client._isConnected) this.#raw.poll();
+  /** @internal node-rdkafka's C++ object, for the mock cluster's control and for tests of the addon. */
+  get native(): RawProducer {
+    return this.#raw;
   }
 
   metadata(topic: string, timeoutMs: number): Promise<Metadata | RawError> {
     return requestMetadata(this.#raw, { topic, timeout: timeoutMs });
   }
 
-  /**
-   * Sends what lingers and waits up to `timeoutMs`. Reports of failed records may still be on their way when it is done: count
-   * reports, do not trust this alone.
-   */
-  flush(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => this.#raw.flush(timeoutMs, () => resolve()));
-  }
-
   /** Frees the native client; false when that took longer than `timeoutMs`. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    this.#sink?.close();
     this.#client._isConnected = false;
     let timer: NodeJS.Timeout | undefined;
     const closed = new Promise<boolean>((resolve) => {

@@ -1,3 +1,4 @@
+import type { TopicPartitionOffset } from './node-rdkafka.ts';
 import type { RecordBatch } from './record-batch.ts';
 
 /**
@@ -13,6 +14,13 @@ export interface RecordSource<K, V, H> {
    * @throws ConsumeError | FatalError | ConnectError what the broker reported; no record is lost by it.
    */
   fetch(maxRecords: number, timeoutMs: number): Promise<RecordBatch<K, V, H> | undefined>;
+  /** Stores offsets for the next automatic commit; those of partitions that are gone are left out. */
+  storeOffsets(offsets: readonly TopicPartitionOffset[]): void;
+  /**
+   * Commits and waits for the broker's answer: librdkafka's error number, 0 for success. Undefined on a source that cannot tell:
+   * the commit was sent, and the answer comes as an event.
+   */
+  commit?(offsets: readonly TopicPartitionOffset[], timeoutMs: number): Promise<number>;
   /** Lets go of the native client; a fetch under way gives undefined. Called before the client disconnects. */
   close(): void;
 }

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
-import { errorOfCode, fromLibrdkafka, kafkaCodeOf, type RawError } from '../binding/node-rdkafka.ts';
+import { errorOfCode, fromLibrdkafka, type RawError } from '../binding/node-rdkafka.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
+import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
@@ -14,23 +15,35 @@ import {
   RecordTooLargeError,
   StateError,
   TimeoutError,
-  type ToolkitError,
 } from '../errors.ts';
 import { isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
-import { Delivery, type DeliveryCallback, DeliveryRing, nextSequence, type RecordMetadata } from './delivery.ts';
+import {
+  BatchDelivery,
+  type BatchDeliveryCallback,
+  Delivery,
+  type DeliveryCallback,
+  DeliveryRing,
+  nextSequence,
+  type Outstanding,
+  type RecordMetadata,
+} from './delivery.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
-import { toRawHeaders } from './produce-headers.ts';
+import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
 
-/** While reports are outstanding they are looked for this often. */
-const POLL_INTERVAL_MS = 2;
+/** A loop that produces without rest gives the event loop a turn every so many records. */
+const TURN_EVERY_RECORDS = 2_000;
 
-/** Reports are also served every so many records, so that a loop that never rests does not fill the queue. */
-const POLL_EVERY_RECORDS = 200;
+/** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
+const RECORD_OVERHEAD_BYTES = 36;
 
 /** A producer's settings, all resolved. */
 export interface ProducerSettings<K, V> {
   readonly config: RoutedConfig;
+  readonly sink: RecordSink['kind'];
+  readonly queueMaxRecords: number;
+  readonly queueMaxBytes: number;
+  readonly recordMaxBytes: number;
   readonly bootstrapServers: string;
   readonly keySerializer: Serializer<K>;
   readonly valueSerializer: Serializer<V>;
@@ -42,7 +55,7 @@ export interface ProducerSettings<K, V> {
 interface Encoded {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly headers: readonly object[] | undefined;
+  readonly headers: EncodedHeaders;
 }
 
 /** A record to produce. */
@@ -67,10 +80,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   readonly #settings: ProducerSettings<K, V>;
   readonly #handle: ProducerHandle;
   readonly #ring = new DeliveryRing();
+  /** Set once connected. */
+  #sink!: RecordSink;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closed: Promise<void> | undefined;
-  #pollTimer: NodeJS.Timeout | undefined;
-  #sincePoll = 0;
+  #sinceTurn = 0;
   #room: Promise<void> | undefined;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
@@ -84,14 +98,19 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   constructor(settings: ProducerSettings<K, V>) {
     super();
     this.#settings = settings;
-    this.#handle = new ProducerHandle(settings.config, {
-      onDelivery: (ticket, error, partition, offset, timestamp) => this.#report(ticket, error, partition, offset, timestamp),
+    this.#handle = new ProducerHandle(settings.config, settings.sink, {
+      onDelivery: (ticket, code, partition, offset, timestamp) => this.#report(ticket, code, partition, offset, timestamp),
       onError: (error) => this.#librdkafkaError(error),
       onStatistics: (json) => {
         if (this.listenerCount('statistics') > 0) this.emit('statistics', JSON.parse(json) as Statistics);
       },
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
+  }
+
+  /** How records go to librdkafka. */
+  get sink(): 'portable' | 'packed' {
+    return this.#settings.sink;
   }
 
   get closed(): boolean {
@@ -128,6 +147,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const { bootstrapServers, connectTimeoutMs } = this.#settings;
     try {
       await this.#handle.connect(bootstrapServers, connectTimeoutMs, signal);
+      this.#sink = this.#handle.sink;
     } catch (error) {
       this.#state = 'closed';
       throw error;
@@ -150,39 +170,109 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   ): Promise<Delivery> {
     this.#assertOpen();
     const pending = this.#prepare(record);
-    if (pending === undefined && this.#room === undefined) {
-      const delivery = this.#tryProduce(record, this.#encode(record), onDelivery, 0);
-      if (delivery !== undefined) return delivery;
+    if (pending === undefined && this.#room === undefined && ++this.#sinceTurn < TURN_EVERY_RECORDS) {
+      const encoded = this.#encode(record);
+      if (this.#hasRoom(encoded)) return this.#add(record, encoded, onDelivery, 0);
     }
     // It takes a while from here. The record gets its number now, so that an offset noted meanwhile waits for it.
     const reserved = nextSequence();
     this.#reserved.add(reserved);
     try {
       if (pending !== undefined) await orAborted(pending, signal);
-      return await this.#enqueueWhenRoom(record, onDelivery, signal, reserved);
+      else if (this.#sinceTurn >= TURN_EVERY_RECORDS) await this.#turn();
+      const encoded = this.#encode(record);
+      await this.#roomFor(record.topic, encoded, signal);
+      return this.#add(record, encoded, onDelivery, reserved);
     } catch (error) {
       this.#reserved.delete(reserved);
       throw error;
     }
   }
 
-  async #enqueueWhenRoom(
-    record: ProducerRecord<K, V>,
-    onDelivery: DeliveryCallback | undefined,
+  /**
+   * As {@link enqueue} for many records at once, with one delivery for all: cheaper a record, and the records of a topic's partition
+   * keep the order they are given in. Resolves once all are in the local queue.
+   *
+   * @throws EncodeError | RecordTooLargeError for any of them: none was taken
+   * @throws QueueFullError when the queue was full from the start: none was taken. When it stayed full half way, the records that were
+   * not taken fail in the delivery, with kafkaCode -184.
+   */
+  async enqueueBatch(
+    records: readonly ProducerRecord<K, V>[],
+    onDelivery?: BatchDeliveryCallback,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<BatchDelivery> {
+    this.#assertOpen();
+    const topic = records[0]?.topic;
+    if (topic === undefined) throw new StateError('Expected at least one record to produce');
+    const reserved = nextSequence();
+    this.#reserved.add(reserved);
+    try {
+      const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
+      if (pending.length > 0) await orAborted(Promise.all(pending), signal);
+      this.#sinceTurn += records.length;
+      if (this.#sinceTurn >= TURN_EVERY_RECORDS) await this.#turn();
+      const encoded = records.map((record) => this.#encode(record));
+      await this.#roomFor(topic, encoded[0]!, signal);
+      const batch = new BatchDelivery(records.length, topic, onDelivery, reserved);
+      await this.#addBatch(batch, records, encoded, signal);
+      return batch;
+    } catch (error) {
+      this.#reserved.delete(reserved);
+      throw error;
+    }
+  }
+
+  async #addBatch(
+    batch: BatchDelivery,
+    records: readonly ProducerRecord<K, V>[],
+    encoded: readonly Encoded[],
     signal: AbortSignal | undefined,
-    reserved: number,
-  ): Promise<Delivery> {
-    const encoded = this.#encode(record);
+  ): Promise<void> {
+    let refused: QueueFullError | undefined;
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]!;
+      if (refused === undefined && !this.#hasRoom(encoded[index]!)) {
+        try {
+          await this.#roomFor(record.topic, encoded[index]!, signal);
+        } catch (error) {
+          // Those before are on their way: what becomes of each is told by the delivery.
+          refused = error instanceof QueueFullError ? error : this.#queueFull(record.topic, error);
+        }
+      }
+      const sequence = nextSequence();
+      if (refused === undefined) this.#hand(record, encoded[index]!, batch, sequence, index);
+      else this.#fail(batch, index, this.#notTaken(refused, sequence, record.topic));
+    }
+  }
+
+  #notTaken({ message, retriable, kafkaCode }: QueueFullError, sequence: number, topic: string): DeliveryError {
+    return new DeliveryError(message, sequence, { retriable, kafkaCode, topic });
+  }
+
+  /** Reports, timers and signals get their turn. */
+  async #turn(): Promise<void> {
+    this.#sinceTurn = 0;
+    this.#sink.submit();
+    await immediate();
+  }
+
+  #hasRoom({ value }: Encoded): boolean {
+    const { queueMaxRecords, queueMaxBytes } = this.#settings;
+    return this.#room === undefined && this.#ring.size < queueMaxRecords && this.#ring.bytes + (value?.length ?? 0) <= queueMaxBytes;
+  }
+
+  async #roomFor(topic: string, encoded: Encoded, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
     for (;;) {
       // Others that wait for room go first: order is kept.
       while (this.#room !== undefined) {
         await orAborted(this.#room, signal);
-        if (performance.now() >= deadline) throw this.#queueFull(record.topic);
+        if (performance.now() >= deadline) throw this.#queueFull(topic);
       }
-      const delivery = this.#tryProduce(record, encoded, onDelivery, reserved);
-      if (delivery !== undefined) return delivery;
-      if (performance.now() >= deadline) throw this.#queueFull(record.topic);
+      this.#assertOpen();
+      if (this.#hasRoom(encoded)) return;
+      if (performance.now() >= deadline) throw this.#queueFull(topic);
       this.#room = this.#makeRoom();
     }
   }
@@ -196,13 +286,23 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return Promise.all([value, forKey]).then(() => undefined);
   }
 
-  #encode({ topic, key, value, headers }: ProducerRecord<K, V>): Encoded {
-    const { keySerializer, valueSerializer } = this.#settings;
-    return {
-      key: key === undefined ? null : serialize(keySerializer, key, { topic, isKey: true }),
-      value: serialize(valueSerializer, value, { topic, isKey: false }),
-      headers: toRawHeaders(headers, topic),
-    };
+  #encode({ topic, key, value, headers, partition, timestamp }: ProducerRecord<K, V>): Encoded {
+    if (typeof topic !== 'string' || topic === '') throw new StateError(`Expected a topic to produce to, got ${JSON.stringify(topic)}`);
+    if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition <= 0x7fffffff)) {
+      throw new StateError(`Expected a partition of ${topic} from 0, got ${partition}`, { topic });
+    }
+    if (timestamp !== undefined && !(Number.isSafeInteger(timestamp) && timestamp >= 0)) {
+      throw new StateError(`Expected the timestamp of a record for ${topic} to be milliseconds since the epoch, got ${timestamp}`, {
+        topic,
+      });
+    }
+    const { keySerializer, valueSerializer, sink, recordMaxBytes } = this.#settings;
+    const encodedKey = key === undefined ? null : serialize(keySerializer, key, topic, true);
+    const encodedValue = serialize(valueSerializer, value, topic, false);
+    const packed = sink === 'packed' ? packHeaders(headers, topic) : undefined;
+    const bytes = (encodedKey?.length ?? 0) + (encodedValue?.length ?? 0) + (packed === undefined ? 0 : packedHeaderWireBytes(packed));
+    if (bytes + RECORD_OVERHEAD_BYTES > recordMaxBytes) throw tooLarge(topic, bytes);
+    return { key: encodedKey, value: encodedValue, headers: sink === 'packed' ? packed : toRawHeaders(headers, topic) };
   }
 
   /**
@@ -215,49 +315,34 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return orAborted(delivery.delivered, options.signal);
   }
 
-  /** Undefined when the queue is full. */
-  #tryProduce(
-    record: ProducerRecord<K, V>,
-    { key, value, headers }: Encoded,
-    onDelivery: DeliveryCallback | undefined,
-    reserved: number,
-  ): Delivery | undefined {
-    this.#assertOpen();
-    const { topic, partition, timestamp } = record;
-    if (typeof topic !== 'string' || topic === '') throw new StateError(`Expected a topic to produce to, got ${JSON.stringify(topic)}`);
-    const code = this.#handle.produce(topic, partition ?? null, key, value, timestamp, headers, this.#ring.nextTicket);
-    if (code === kafkaCodes.queueFull) return undefined;
-    if (code !== 0) throw this.#produceError(code, topic, (key?.length ?? 0) + (value?.length ?? 0));
-    const delivery = new Delivery(nextSequence(), topic, onDelivery, reserved);
-    this.#ring.push(delivery);
-    if (++this.#sincePoll >= POLL_EVERY_RECORDS) this.#poll();
-    this.#pollTimer ??= setInterval(() => this.#poll(), POLL_INTERVAL_MS);
+  #add(record: ProducerRecord<K, V>, encoded: Encoded, onDelivery: DeliveryCallback | undefined, reserved: number): Delivery {
+    const delivery = new Delivery(nextSequence(), record.topic, onDelivery, reserved);
+    this.#hand(record, encoded, delivery, delivery.sequence, 0);
     return delivery;
   }
 
-  #produceError(code: number, topic: string, bytes: number): ToolkitError {
-    const error = errorOfCode(code);
-    if (code === kafkaCodes.messageSizeTooLarge) {
-      return new RecordTooLargeError(
-        `A record of ${bytes} bytes for ${topic} is too large. Raise MESSAGE_BATCH_MAX_MB (message.max.bytes), and max.message.bytes of the topic.`,
-        { topic, kafkaCode: code },
-      );
-    }
-    return fromLibrdkafka(`Cannot produce to ${topic}`, error, (message, options) => new DeliveryError(message, 0, options), { topic });
+  #hand(record: ProducerRecord<K, V>, encoded: Encoded, outstanding: Outstanding, sequence: number, index: number): void {
+    const { topic, partition, timestamp } = record;
+    const { key, value, headers } = encoded;
+    const ticket = this.#ring.nextTicket;
+    if (this.#ring.size === 0) this.#sink.watch(true);
+    this.#ring.push(outstanding, sequence, index, value === null ? 0 : value.length);
+    this.#sink.add(topic, partition, key, value, timestamp, headers, ticket);
   }
 
-  #queueFull(topic: string): QueueFullError {
+  #queueFull(topic: string, cause?: unknown): QueueFullError {
     const seconds = this.#settings.queueFullTimeoutMs / 1000;
     return new QueueFullError(
       `Cannot produce to ${topic}: the local queue stayed full for ${seconds} s (${this.inFlight} records wait for the broker). ` +
         'The record was not taken. Is the broker reachable? Else raise PRODUCER_QUEUE_MAX_RECORDS or PRODUCER_QUEUE_MAX_MB.',
-      { topic, kafkaCode: kafkaCodes.queueFull },
+      { topic, kafkaCode: kafkaCodes.queueFull, cause },
     );
   }
 
   /** Resolves when reports came in, which is what frees the queue, or after a moment. */
   async #makeRoom(): Promise<void> {
-    this.#poll();
+    this.#sink.submit();
+    this.#sink.poll();
     await Promise.race([this.#nextReports(), sleep(50)]);
     this.#room = undefined;
   }
@@ -266,21 +351,13 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return new Promise((resolve) => this.#onReports.push(resolve));
   }
 
-  #poll(): void {
-    this.#sincePoll = 0;
-    this.#handle.poll();
-    if (this.#ring.size === 0) {
-      clearInterval(this.#pollTimer);
-      this.#pollTimer = undefined;
-    }
-  }
-
-  #report(ticket: number, error: RawError | null, partition: number, offset: number, timestamp: number): void {
-    const delivery = this.#ring.take(ticket);
-    if (delivery === undefined) return;
-    if (delivery.reserved > 0) this.#reserved.delete(delivery.reserved);
-    if (error === null) this.#settle(delivery, { topic: delivery.topic, partition, offset, timestamp });
-    else this.#fail(delivery, this.#deliveryError(delivery, error, partition));
+  #report(ticket: number, code: number, partition: number, offset: number, timestamp: number): void {
+    const outstanding = this.#ring.take(ticket);
+    if (outstanding === undefined) return;
+    const { index, sequence } = this.#ring;
+    if (code === 0) this.#settle(outstanding, index, partition, offset, timestamp);
+    else this.#fail(outstanding, index, this.#deliveryError(sequence, outstanding.topic, code, partition));
+    if (this.#ring.size === 0) this.#sink.watch(false);
     if (this.#onReports.length > 0) {
       const waiting = this.#onReports;
       this.#onReports = [];
@@ -288,8 +365,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     }
   }
 
-  #deliveryError({ sequence, topic }: Delivery, error: RawError, partition: number): DeliveryError {
-    const code = kafkaCodeOf(error);
+  #deliveryError(sequence: number, topic: string, code: number, partition: number): DeliveryError {
+    const error = errorOfCode(code);
     const where = partition >= 0 ? `${topic} [${partition}]` : topic;
     const hint =
       code === kafkaCodes.unknownTopic || code === kafkaCodes.unknownTopicOrPartition || code === kafkaCodes.unknownPartition
@@ -309,20 +386,34 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     });
   }
 
-  #fail(delivery: Delivery, error: DeliveryError): void {
+  #fail(outstanding: Outstanding, index: number, error: DeliveryError): void {
     if (error.sequence < (this.#firstFailure?.sequence ?? Number.POSITIVE_INFINITY)) this.#firstFailure = error;
     if (error.sequence > (this.#lastFailure?.sequence ?? 0)) this.#lastFailure = error;
-    if (!delivery.observed) this.#unobservedFailure ??= error;
-    this.#settle(delivery, error);
+    if (!outstanding.observed) this.#unobservedFailure ??= error;
+    try {
+      if (outstanding.fail(index, error)) this.#unreserve(outstanding);
+    } catch (thrown) {
+      this.#callbackThrew(outstanding, thrown);
+    }
     this.emit('deliveryError', error);
   }
 
-  #settle(delivery: Delivery, result: RecordMetadata | DeliveryError): void {
+  #settle(outstanding: Outstanding, index: number, partition: number, offset: number, timestamp: number): void {
     try {
-      delivery.settle(result);
-    } catch (error) {
-      this.emit('clientError', new StateError(`A delivery callback for ${delivery.topic} threw: ${String(error)}`, { cause: error }));
+      if (outstanding.settle(index, partition, offset, timestamp)) this.#unreserve(outstanding);
+    } catch (thrown) {
+      this.#callbackThrew(outstanding, thrown);
     }
+  }
+
+  #unreserve({ reserved }: Outstanding): void {
+    if (reserved > 0) this.#reserved.delete(reserved);
+  }
+
+  #callbackThrew(outstanding: Outstanding, thrown: unknown): void {
+    this.#unreserve(outstanding);
+    const message = `A delivery callback for ${outstanding.topic} threw: ${String(thrown)}`;
+    this.emit('clientError', new StateError(message, { cause: thrown }));
   }
 
   #librdkafkaError(error: RawError): void {
@@ -366,8 +457,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   async #drain(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (this.#outstanding > 0 && performance.now() < deadline) {
-      await orAborted(this.#handle.flush(Math.max(1, Math.min(100, deadline - performance.now()))), signal);
-      this.#handle.poll();
+      await orAborted(this.#sink.flush(Math.max(1, Math.min(100, deadline - performance.now()))), signal);
       if (this.#outstanding > 0) await immediate();
     }
   }
@@ -386,13 +476,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const deadline = performance.now() + timeoutMs;
     this.#state = 'closing';
     await this.#drain(timeoutMs, undefined);
-    clearInterval(this.#pollTimer);
-    this.#pollTimer = undefined;
     this.#reserved.clear();
-    for (const delivery of this.#ring.drain()) {
-      const { sequence, topic } = delivery;
+    for (const { outstanding, index, sequence } of this.#ring.drain()) {
+      const { topic } = outstanding;
       const message = `Not known to be delivered to ${topic}: the producer was closed before the broker answered.`;
-      this.#fail(delivery, new DeliveryError(message, sequence, { topic, retriable: true }));
+      this.#fail(outstanding, index, new DeliveryError(message, sequence, { topic, retriable: true }));
     }
     const clean = await this.#handle.disconnect(Math.max(1_000, deadline - performance.now()));
     this.#state = 'closed';
@@ -411,15 +499,22 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 }
 
-function serialize<T>(serializer: Serializer<T>, value: T, context: { topic: string; isKey: boolean }): Buffer | null {
+function tooLarge(topic: string, bytes: number): RecordTooLargeError {
+  return new RecordTooLargeError(
+    `A record of ${bytes} bytes for ${topic} is too large. Raise MESSAGE_BATCH_MAX_MB (message.max.bytes), and max.message.bytes of the topic.`,
+    { topic, kafkaCode: kafkaCodes.messageSizeTooLarge },
+  );
+}
+
+function serialize<T>(serializer: Serializer<T>, value: T, topic: string, isKey: boolean): Buffer | null {
   try {
-    return serializer.serialize(value, context);
+    return serializer.serialize(value, { topic, isKey });
   } catch (error) {
-    const part = context.isKey ? 'key' : 'value';
+    const part = isKey ? 'key' : 'value';
     const reason = error instanceof Error ? error.message : String(error);
-    throw new EncodeError(`Cannot encode the ${part} of a record for ${context.topic}: ${reason}`, {
+    throw new EncodeError(`Cannot encode the ${part} of a record for ${topic}: ${reason}`, {
       cause: error,
-      topic: context.topic,
+      topic,
       path: error instanceof EncodeError ? error.path : undefined,
     });
   }

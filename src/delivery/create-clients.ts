@@ -2,7 +2,8 @@ import { nativeStatus } from '../binding/packed.ts';
 import { Consumer } from '../client/consumer.ts';
 import { Producer } from '../client/producer.ts';
 import { consumerSettings } from '../config/consumer-config.ts';
-import { type LibrdkafkaSettings, routeConfig } from '../config/librdkafka-config.ts';
+import { type LibrdkafkaSettings, routeConfig, settingValue } from '../config/librdkafka-config.ts';
+import { findLibrdkafkaKey } from '../config/librdkafka-keys.ts';
 import { producerSettings } from '../config/producer-config.ts';
 import { ConfigError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
@@ -136,6 +137,15 @@ function chooseSource(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE']): 'portable' |
   return 'portable';
 }
 
+/**
+ * As {@link chooseSource}. Reports are taken from librdkafka's main queue, where a sign-in by OAUTHBEARER looks for its token:
+ * with it, node-rdkafka keeps serving that queue.
+ */
+function chooseSink(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE'], settings: LibrdkafkaSettings): 'portable' | 'packed' {
+  const mechanism = String(settingValue(settings, 'sasl.mechanism') ?? '').toUpperCase();
+  return mechanism === 'OAUTHBEARER' ? 'portable' : chooseSource(mode);
+}
+
 /** `HOSTNAME` names the first consumer of a group in this process; the next ones get `-2`, `-3` … */
 function takeInstanceId(settings: Readonly<Record<string, string | number | boolean>>): string | undefined {
   const wanted = settings['group.instance.id'];
@@ -162,8 +172,14 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
 ): Promise<Producer<K, V>> {
   const vars = options.vars ?? parseRuntimeVars();
   const settings = producerSettings(vars, options.config);
+  const limit = (key: string): number => Number(settingValue(settings, key) ?? findLibrdkafkaKey(key)?.default);
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),
+    sink: chooseSink(vars.RDKAFKA_TOOLKIT_NATIVE, settings),
+    // librdkafka takes 0 for no limit.
+    queueMaxRecords: limit('queue.buffering.max.messages') || Number.POSITIVE_INFINITY,
+    queueMaxBytes: limit('queue.buffering.max.kbytes') * 1024,
+    recordMaxBytes: limit('message.max.bytes'),
     bootstrapServers: String(settings['bootstrap.servers'] ?? 'the mock cluster'),
     keySerializer: options.keySerializer ?? (rawSerializer as Serializer<unknown> as Serializer<K>),
     valueSerializer: options.valueSerializer ?? (rawSerializer as Serializer<unknown> as Serializer<V>),

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { commitTimeout } from '../binding/consumer-handle.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { RecordBatch } from '../binding/record-batch.ts';
 import { type Consumer, type OffsetKeeper, partitionKey } from '../client/consumer.ts';
@@ -120,13 +121,7 @@ export class OffsetManager implements OffsetKeeper {
     const due = this.#due(this.#assigned.values());
     // What still waits for reports is looked at again at the next call.
     this.#dirty = this.#inFlight(this.#assigned.values()) > 0;
-    if (due.length > 0) this.#store(due);
-  }
-
-  /** One call for all; partitions that are gone are refused, and must not cost the others theirs. */
-  #store(due: readonly TopicPartitionOffset[]): void {
-    const { handle } = this.#consumer;
-    if (!handle.storeOffsets(due)) for (const at of due) handle.storeOffset(at);
+    this.#consumer.handle.storeOffsets(due);
   }
 
   /** Watermarks that moved since they were stored last; marks them as stored. */
@@ -156,9 +151,7 @@ export class OffsetManager implements OffsetKeeper {
     });
     const leaving = entries.map(([, assigned]) => assigned);
     if (!closing) await this.#drain(leaving, DRAIN_TIMEOUT_MS);
-    if (this.#consumer.autoCommit) {
-      this.#store(this.#due(leaving));
-    }
+    if (this.#consumer.autoCommit) this.#consumer.handle.storeOffsets(this.#due(leaving));
     for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
   }
 
@@ -176,8 +169,9 @@ export class OffsetManager implements OffsetKeeper {
   /**
    * Commits what is finished and waits for the broker's answer without blocking the event loop.
    *
-   * librdkafka reports a commit's outcome only through a poll, which could take records; the group's committed offsets are asked
-   * for instead. Both requests go over one connection, so the answer is later than the commit.
+   * The packed addon gives librdkafka a queue of its own for the answer. Without it the outcome is reported only through a poll, which
+   * could take records; the group's committed offsets are asked for instead. Both requests go over one connection, so the answer is
+   * later than the commit.
    *
    * @throws CommitError when the broker refused it or did not answer in time
    */
@@ -205,14 +199,16 @@ export class OffsetManager implements OffsetKeeper {
   /** Undefined when the broker has the offsets, else why not. */
   async #commitOnce(due: readonly TopicPartitionOffset[], deadline: number): Promise<ToolkitError | undefined> {
     const { handle } = this.#consumer;
+    // Else librdkafka's own commit of what was stored before could follow this one and set the group back.
+    if (this.#consumer.autoCommit) handle.storeOffsets(due);
+    const answer = handle.commitConfirmed(due, Math.max(1, deadline - performance.now()));
+    if (answer !== undefined) return answer;
     let refused: ToolkitError | undefined;
     const onCommitted = (error: ToolkitError | undefined): void => {
       refused ??= error;
     };
     this.#consumer.on('committed', onCommitted);
     try {
-      // Else librdkafka's own commit of what was stored before could follow this one and set the group back.
-      if (this.#consumer.autoCommit) this.#store(due);
       handle.commit(due);
       for (;;) {
         const committed = await handle.committed(due, Math.max(1, deadline - performance.now()));
@@ -237,9 +233,4 @@ export class OffsetManager implements OffsetKeeper {
       if (!(error instanceof CommitError && isGroupMovingCode(error.kafkaCode))) throw error;
     }
   }
-}
-
-function commitTimeout(due: readonly TopicPartitionOffset[]): CommitError {
-  const places = due.map(({ topic, partition, offset }) => `${topic} [${partition}] @ ${offset}`).join(', ');
-  return new CommitError(`The commit of ${places} was not confirmed in time; these records may come again.`, { ...due[0]! });
 }

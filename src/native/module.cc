@@ -1,6 +1,8 @@
 #include <nan.h>
 
+#include "mock-cluster.h"
 #include "packed-consumer.h"
+#include "packed-producer.h"
 #include "rdkafka.h"
 
 namespace toolkit {
@@ -10,6 +12,8 @@ NAN_MODULE_INIT(Init) {
   Nan::Set(target, Nan::New("librdkafkaVersion").ToLocalChecked(), Nan::New(rd_kafka_version_str()).ToLocalChecked());
   Nan::Set(target, Nan::New("nodeRdkafkaVersion").ToLocalChecked(), Nan::New(NODE_RDKAFKA_VERSION).ToLocalChecked());
   PackedConsumer::Init(target);
+  PackedProducer::Init(target);
+  MockCluster::Init(target);
 }
 
 }  // namespace

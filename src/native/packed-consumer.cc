@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "arguments.h"
 #include "borrow.h"
 
 namespace toolkit {
@@ -70,47 +71,24 @@ void* Allocate(size_t length) {
   return data;
 }
 
-template <typename T>
-void SetField(v8::Local<v8::Object> object, const char* name, v8::Local<T> value) {
-  Nan::Set(object, Nan::New(name).ToLocalChecked(), value);
-}
-
 }  // namespace
 
-PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake)
-    : rk_(rk), queue_(rd_kafka_queue_get_consumer(rk)), wake_(new uv_async_t), on_wake_(on_wake) {
+PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake,
+                               v8::Local<v8::Function> on_commit)
+    : rk_(rk),
+      wake_(std::make_unique<QueueWake>(rd_kafka_queue_get_consumer(rk), on_wake)),
+      commits_(std::make_unique<QueueWake>(rd_kafka_queue_new(rk), on_commit)) {
   client_.Reset(client);
-  uv_async_init(Nan::GetCurrentEventLoop(), wake_, OnWake);
-  wake_->data = this;
-  uv_unref(reinterpret_cast<uv_handle_t*>(wake_));
-  rd_kafka_queue_cb_event_enable(queue_, OnQueueEvent, wake_);
 }
 
 PackedConsumer::~PackedConsumer() { Release(); }
 
 void PackedConsumer::Release() {
-  if (queue_ == nullptr) return;
-  // Taken under the queue's lock, so no call is under way afterwards.
-  rd_kafka_queue_cb_event_enable(queue_, nullptr, nullptr);
-  rd_kafka_queue_destroy(queue_);
-  queue_ = nullptr;
+  if (rk_ == nullptr) return;
   rk_ = nullptr;
-  wake_->data = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(wake_), [](uv_handle_t* handle) { delete reinterpret_cast<uv_async_t*>(handle); });
-  wake_ = nullptr;
+  wake_->Release();
+  commits_->Release();
   client_.Reset();
-}
-
-void PackedConsumer::OnQueueEvent(rd_kafka_t*, void* opaque) { uv_async_send(static_cast<uv_async_t*>(opaque)); }
-
-void PackedConsumer::OnWake(uv_async_t* handle) {
-  auto* self = static_cast<PackedConsumer*>(handle->data);
-  if (self == nullptr) return;
-  Nan::HandleScope scope;
-  // Not a Nan::AsyncResource: its destructor must not run in the garbage collector, where this object's may.
-  auto* isolate = v8::Isolate::GetCurrent();
-  auto context = isolate->GetCurrentContext();
-  node::MakeCallback(isolate, context->Global(), self->on_wake_.GetFunction(), 0, nullptr, node::async_context{0, 0});
 }
 
 int32_t PackedConsumer::TopicIndex(const std::string& name) {
@@ -222,40 +200,109 @@ v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*
 
 NAN_METHOD(PackedConsumer::New) {
   if (!info.IsConstructCall()) return Nan::ThrowTypeError("Expected PackedConsumer to be called with new");
-  if (info.Length() < 2 || !info[1]->IsFunction()) return Nan::ThrowTypeError("Expected a client and a function");
+  if (info.Length() < 3 || !info[1]->IsFunction() || !info[2]->IsFunction()) {
+    return Nan::ThrowTypeError("Expected a client and two functions");
+  }
   rd_kafka_t* rk = borrow(info[0]);
   if (rk == nullptr || rd_kafka_type(rk) != RD_KAFKA_CONSUMER) {
     return Nan::ThrowTypeError("Expected the _client of a connected node-rdkafka KafkaConsumer");
   }
-  auto* self = new PackedConsumer(rk, info[0].As<v8::Object>(), info[1].As<v8::Function>());
+  auto* self = new PackedConsumer(rk, info[0].As<v8::Object>(), info[1].As<v8::Function>(), info[2].As<v8::Function>());
   self->Wrap(info.This());
   info.GetReturnValue().Set(info.This());
 }
 
-namespace {
-
-/** A whole number from 1 to 2^31 - 1, 0 for anything else. */
-size_t Positive(v8::Local<v8::Value> value) {
-  if (!value->IsNumber()) return 0;
-  const double number = Nan::To<double>(value).FromJust();
-  return number >= 1 && number <= 2147483647.0 ? static_cast<size_t>(number) : 0;
-}
-
-}  // namespace
-
 NAN_METHOD(PackedConsumer::Fetch) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
-  if (self->queue_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
-  const size_t max_records = Positive(info[0]);
-  const size_t max_bytes = Positive(info[1]);
-  if (max_records == 0 || max_bytes == 0) return Nan::ThrowRangeError("Expected two whole numbers from 1 to 2147483647");
-  info.GetReturnValue().Set(self->Drain(max_records, max_bytes));
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  auto max_records = WholeNumber(info[0], 1, INT32_MAX);
+  auto max_bytes = WholeNumber(info[1], 1, INT32_MAX);
+  if (!max_records || !max_bytes) return Nan::ThrowRangeError("Expected two whole numbers from 1 to 2147483647");
+  info.GetReturnValue().Set(self->Drain(static_cast<size_t>(*max_records), static_cast<size_t>(*max_bytes)));
 }
 
 NAN_METHOD(PackedConsumer::AddTopic) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
-  if (!info[0]->IsString()) return Nan::ThrowTypeError("Expected the name of a topic");
-  info.GetReturnValue().Set(Nan::New(self->TopicIndex(*Nan::Utf8String(info[0]))));
+  auto name = Text(info[0]);
+  if (!name) return Nan::ThrowTypeError("Expected the name of a topic");
+  info.GetReturnValue().Set(Nan::New(self->TopicIndex(*name)));
+}
+
+namespace {
+
+struct ListDeleter {
+  void operator()(rd_kafka_topic_partition_list_t* list) const { rd_kafka_topic_partition_list_destroy(list); }
+};
+using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, ListDeleter>;
+
+/** An array of `{ topic, partition, offset }`; null for anything else. */
+PartitionList ReadPartitions(v8::Local<v8::Value> value) {
+  if (!value->IsArray()) return nullptr;
+  auto array = value.As<v8::Array>();
+  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(array->Length())));
+  for (uint32_t i = 0; i < array->Length(); i++) {
+    v8::Local<v8::Value> item;
+    if (!Nan::Get(array, i).ToLocal(&item) || !item->IsObject()) return nullptr;
+    auto object = item.As<v8::Object>();
+    auto field = [&](const char* name) {
+      v8::Local<v8::Value> found;
+      return Nan::Get(object, Nan::New(name).ToLocalChecked()).ToLocal(&found) ? found : Nan::Undefined().As<v8::Value>();
+    };
+    auto topic = Text(field("topic"));
+    auto partition = WholeNumber(field("partition"), 0, INT32_MAX);
+    auto offset = WholeNumber(field("offset"), 0, 9007199254740991);
+    if (!topic || !partition || !offset) return nullptr;
+    rd_kafka_topic_partition_list_add(list.get(), topic->c_str(), static_cast<int32_t>(*partition))->offset = *offset;
+  }
+  return list;
+}
+
+}  // namespace
+
+/** `commit(partitions, ticket)`: librdkafka's error number, 0 when it is on its way; the answer comes by `takeCommits`. */
+NAN_METHOD(PackedConsumer::Commit) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  auto list = ReadPartitions(info[0]);
+  auto ticket = WholeNumber(info[1], 0, INT32_MAX);
+  if (list == nullptr || !ticket) return Nan::ThrowTypeError("Expected an array of topic, partition and offset, and a ticket");
+  auto* opaque = reinterpret_cast<void*>(static_cast<uintptr_t>(*ticket));
+  info.GetReturnValue().Set(
+      Nan::New(static_cast<int32_t>(rd_kafka_commit_queue(self->rk_, list.get(), self->commits_->queue(), nullptr, opaque))));
+}
+
+/** Answers to commits, `[ticket, error number]` each; a partition's own error counts when the commit as a whole has none. */
+NAN_METHOD(PackedConsumer::TakeCommits) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  auto answers = Nan::New<v8::Array>();
+  info.GetReturnValue().Set(answers);
+  if (self->rk_ == nullptr) return;
+  while (auto* event = rd_kafka_queue_poll(self->commits_->queue(), 0)) {
+    if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
+      auto code = rd_kafka_event_error(event);
+      const auto* list = rd_kafka_event_topic_partition_list(event);
+      for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && list != nullptr && i < list->cnt; i++) code = list->elems[i].err;
+      auto answer = Nan::New<v8::Array>();
+      Nan::Set(answer, 0, Nan::New(static_cast<double>(reinterpret_cast<uintptr_t>(rd_kafka_event_opaque(event)))));
+      Nan::Set(answer, 1, Nan::New(static_cast<int32_t>(code)));
+      Nan::Set(answers, answers->Length(), answer);
+    }
+    rd_kafka_event_destroy(event);
+  }
+}
+
+/** Stores offsets for the next automatic commit; gives the places of those that were refused. */
+NAN_METHOD(PackedConsumer::StoreOffsets) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  auto list = ReadPartitions(info[0]);
+  if (list == nullptr) return Nan::ThrowTypeError("Expected an array of topic, partition and offset");
+  rd_kafka_offsets_store(self->rk_, list.get());
+  auto refused = Nan::New<v8::Array>();
+  for (int i = 0; i < list->cnt; i++) {
+    if (list->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) Nan::Set(refused, refused->Length(), Nan::New(i));
+  }
+  info.GetReturnValue().Set(refused);
 }
 
 NAN_METHOD(PackedConsumer::Close) { Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This())->Release(); }
@@ -266,6 +313,9 @@ void PackedConsumer::Init(v8::Local<v8::Object> exports) {
   constructor->InstanceTemplate()->SetInternalFieldCount(1);
   Nan::SetPrototypeMethod(constructor, "fetch", Fetch);
   Nan::SetPrototypeMethod(constructor, "addTopic", AddTopic);
+  Nan::SetPrototypeMethod(constructor, "commit", Commit);
+  Nan::SetPrototypeMethod(constructor, "takeCommits", TakeCommits);
+  Nan::SetPrototypeMethod(constructor, "storeOffsets", StoreOffsets);
   Nan::SetPrototypeMethod(constructor, "close", Close);
   Nan::Set(exports, Nan::New("PackedConsumer").ToLocalChecked(), Nan::GetFunction(constructor).ToLocalChecked());
 }

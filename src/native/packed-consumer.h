@@ -2,10 +2,12 @@
 
 #include <nan.h>
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "queue-wake.h"
 #include "rdkafka.h"
 
 namespace toolkit {
@@ -19,16 +21,16 @@ class PackedConsumer : public Nan::ObjectWrap {
   static void Init(v8::Local<v8::Object> exports);
 
  private:
-  PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake);
+  PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake, v8::Local<v8::Function> on_commit);
   ~PackedConsumer() override;
 
   static NAN_METHOD(New);
   static NAN_METHOD(Fetch);
   static NAN_METHOD(AddTopic);
+  static NAN_METHOD(Commit);
+  static NAN_METHOD(TakeCommits);
+  static NAN_METHOD(StoreOffsets);
   static NAN_METHOD(Close);
-
-  static void OnQueueEvent(rd_kafka_t* rk, void* opaque);
-  static void OnWake(uv_async_t* handle);
 
   v8::Local<v8::Value> Drain(size_t max_records, size_t max_bytes);
   v8::Local<v8::Object> Pack(const std::vector<rd_kafka_message_t*>& records);
@@ -36,10 +38,10 @@ class PackedConsumer : public Nan::ObjectWrap {
   void Release();
 
   rd_kafka_t* rk_;
-  rd_kafka_queue_t* queue_;
-  uv_async_t* wake_;
+  std::unique_ptr<QueueWake> wake_;
+  /** Answers to commits come here, so that looking for them takes no record. */
+  std::unique_ptr<QueueWake> commits_;
   Nan::Persistent<v8::Object> client_;
-  Nan::Callback on_wake_;
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::vector<rd_kafka_message_t*> taken_;

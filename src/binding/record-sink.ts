@@ -1,0 +1,36 @@
+/** Headers as a sink takes them: node-rdkafka's objects for the portable one, packed bytes for the packed one. */
+export type EncodedHeaders = readonly object[] | Buffer | undefined;
+
+/** What becomes of a record: its ticket, librdkafka's error number (0: delivered) and where it is. */
+export type OnDelivery = (ticket: number, code: number, partition: number, offset: number, timestamp: number) => void;
+
+/** Where a producer's records go. Nothing above knows which one runs; both pass the producing tests. */
+export interface RecordSink {
+  readonly kind: 'portable' | 'packed';
+  /**
+   * Takes a record and copies its bytes. Tickets are consecutive. A record that librdkafka refuses gets a report with the error
+   * number, so every ticket is reported once.
+   */
+  add(
+    topic: string,
+    partition: number | undefined,
+    key: Buffer | null,
+    value: Buffer | null,
+    timestamp: number | undefined,
+    headers: EncodedHeaders,
+    ticket: number,
+  ): void;
+  /** Hands on at once what was added. */
+  submit(): void;
+  /** Serves the reports and events that are ready. */
+  poll(): void;
+  /**
+   * Hands on what was added, sends what lingers and waits up to `timeoutMs`. Reports of failed records may still be on their way when
+   * it is done: count reports, do not trust this alone.
+   */
+  flush(timeoutMs: number): Promise<void>;
+  /** Told when the first record is outstanding and when none is: meanwhile reports come by themselves, and the process stays alive. */
+  watch(outstanding: boolean): void;
+  /** Lets go of the native client; called before it disconnects. */
+  close(): void;
+}
