@@ -24,8 +24,21 @@ describe('the packed addon', () => {
     const kafka = require('node-rdkafka') as { KafkaConsumer: new (conf: object, topic: object) => { _client: object } };
     const unconnected = new kafka.KafkaConsumer({ 'group.id': 'g' }, {})._client;
     const wrong: unknown[] = [undefined, null, 1, 'x', {}, [], new Map(), new ArrayBuffer(8), Buffer.alloc(8), () => 0, unconnected];
-    for (const value of wrong) assert.throws(() => new PackedConsumer(value, () => undefined), TypeError, String(value));
-    for (const callback of [undefined, null, 1, {}]) assert.throws(() => new PackedConsumer(unconnected, callback), TypeError);
+    for (const value of wrong)
+      assert.throws(
+        () =>
+          new PackedConsumer(
+            value,
+            () => undefined,
+            () => undefined,
+          ),
+        TypeError,
+        String(value),
+      );
+    for (const callback of [undefined, null, 1, {}]) {
+      assert.throws(() => new PackedConsumer(unconnected, callback, () => undefined), TypeError);
+      assert.throws(() => new PackedConsumer(unconnected, () => undefined, callback), TypeError);
+    }
     assert.throws(() => Reflect.apply(PackedConsumer as unknown as () => void, undefined, []), TypeError);
   });
 
@@ -34,12 +47,16 @@ describe('the packed addon', () => {
     const topic = await services.topic();
     await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
     const { PackedConsumer } = load();
-    const native = new PackedConsumer((consumer.handle as unknown as { native: object }).native, () => undefined);
+    const native = new PackedConsumer(
+      (consumer.handle as unknown as { native: object }).native,
+      () => undefined,
+      () => undefined,
+    );
     for (const value of [undefined, null, 0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 40, '5', {}, 5n]) {
       assert.throws(() => native.fetch(value, 1000), RangeError, `records: ${String(value)}`);
       assert.throws(() => native.fetch(10, value), RangeError, `bytes: ${String(value)}`);
     }
-    for (const value of [undefined, null, 1, {}]) assert.throws(() => native.addTopic(value), TypeError);
+    for (const value of [undefined, null, 1, {}, '', 'a\0b']) assert.throws(() => native.addTopic(value), TypeError);
     assert.deepEqual([native.addTopic('a'), native.addTopic('b'), native.addTopic('a')], [0, 1, 0]);
     native.close();
     native.close();

@@ -63,7 +63,7 @@ function flight(id: number): Flight {
   };
 }
 
-describe('avro', { concurrency: 4 }, () => {
+describe('avro', () => {
   let services: Services;
   before(async () => {
     services = await startServices();

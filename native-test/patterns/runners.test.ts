@@ -79,7 +79,7 @@ const runners: readonly Runner[] = [
   },
 ];
 
-describe('runners', { concurrency: 4 }, () => {
+describe('runners', () => {
   let services: Services;
   before(async () => {
     services = await startServices();

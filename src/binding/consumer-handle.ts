@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
@@ -177,13 +178,18 @@ export class ConsumerHandle {
     if (partitions.length > 0) this.#source?.storeOffsets(partitions);
   }
 
-  seek(at: TopicPartitionOffset, timeoutMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#raw.seek(at, timeoutMs, (error) => {
-        if (error) reject(fromLibrdkafka(`Cannot seek ${at.topic} [${at.partition}] to ${at.offset}`, error, stateError, at));
-        else resolve();
-      });
-    });
+  /** A partition that was just assigned refuses a seek until its fetcher has started: it is asked again meanwhile. */
+  async seek(at: TopicPartitionOffset, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const remaining = Math.max(1, Math.ceil(deadline - performance.now()));
+      const error = await new Promise<RawError | null>((resolve) => this.#raw.seek(at, remaining, resolve));
+      if (!error) return;
+      if (kafkaCodeOf(error) !== kafkaCodes.state || remaining <= 1 || this.#closing) {
+        throw fromLibrdkafka(`Cannot seek ${at.topic} [${at.partition}] to ${at.offset}`, error, stateError, at);
+      }
+      await sleep(20);
+    }
   }
 
   pause(partitions: readonly TopicPartition[]): void {
