@@ -1,0 +1,4 @@
+import { recordSinkSuite } from '../support/record-sink-suite.ts';
+
+recordSinkSuite('portable');
+recordSinkSuite('packed');

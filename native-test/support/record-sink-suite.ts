@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { BatchDeliveryError, createProducer, DeliveryError, EncodeError, type Producer, QueueFullError } from 'rdkafka-toolkit';
+import { startMockCluster } from 'rdkafka-toolkit/testing';
+import type { RuntimeVars } from '../../src/runtime-vars.ts';
+import { type Services, startServices } from './services.ts';
+import { readAll } from './topics.ts';
+
+const MESSAGE_SIZE_TOO_LARGE = 10;
+const QUEUE_FULL = -184;
+const UNKNOWN_PARTITION = -190;
+const MESSAGE_TIMED_OUT = -192;
+
+/** What producing must do, whichever way the records take to librdkafka. */
+export function recordSinkSuite(kind: 'portable' | 'packed'): void {
+  const native = { RDKAFKA_TOOLKIT_NATIVE: kind === 'packed' ? 'on' : 'off' };
+  const vars = (services: Services, extra = {}): RuntimeVars => services.vars({ ...native, ...extra });
+
+  async function open(services: Services, extra = {}): Promise<Producer> {
+    const producer = await createProducer({ vars: vars(services, extra) });
+    assert.equal(producer.sink, kind);
+    return producer;
+  }
+
+  describe(`producing by the ${kind} sink`, () => {
+    test('keeps every field of random records, null and empty apart', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      const bytes = fc.oneof(fc.constant(null), fc.uint8Array({ maxLength: 40 }));
+      const text = fc.string({ minLength: 1, maxLength: 8, unit: fc.constantFrom('a', 'é', '\u{1f600}', '_', 'proto') });
+      // The portable sink cannot send null or bytes that are no text.
+      const value = kind === 'packed' ? fc.oneof(bytes, text) : text;
+      const record = fc.record({
+        key: bytes,
+        value: bytes,
+        timestamp: fc.option(fc.integer({ min: 1, max: 2_000_000_000_000 }), { nil: undefined }),
+        headers: fc.option(fc.array(fc.record({ name: fc.oneof(text, fc.constant('__proto__')), value }), { maxLength: 4 }), {
+          nil: undefined,
+        }),
+      });
+      const records = fc.sample(record, 2_500);
+      await using producer = await open(services);
+      const start = Date.now();
+      const deliveries = [];
+      for (const each of records) deliveries.push(await producer.enqueue({ topic, partition: 1, ...each }));
+      const offsets = (await Promise.all(deliveries.map((delivery) => delivery.delivered))).map(({ offset }) => offset);
+      assert.deepEqual(
+        offsets,
+        records.map((_, index) => index),
+      );
+      const hex = (part: Uint8Array | string | null): string | null => (part === null ? null : Buffer.from(part as string).toString('hex'));
+      const read = await readAll(services, topic);
+      assert.equal(read.length, records.length);
+      for (const [index, { key, value, timestamp, headers }] of records.entries()) {
+        const got = read[index]!;
+        assert.deepEqual([hex(got.key), hex(got.value)], [hex(key), hex(value)]);
+        if (timestamp === undefined) assert.ok(got.timestamp >= start - 1 && got.timestamp <= Date.now());
+        else assert.equal(got.timestamp, timestamp);
+        assert.deepEqual(
+          got.headers.map((header) => [header.name, hex(header.value)]),
+          (headers ?? []).map((header) => [header.name, hex(header.value)]),
+        );
+      }
+    });
+
+    test('chooses the partition by the key as Java does (murmur2)', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services);
+      // Computed with Apache Kafka's Utils.murmur2 over 4 partitions.
+      const expected: [string, number][] = [];
+      for (const key of ['a', 'order-1', 'order-2', '42', 'Zürich']) expected.push([key, toPositive(murmur2(Buffer.from(key))) % 4]);
+      for (const [key, partition] of expected) assert.equal((await producer.send({ topic, key, value: 'v' })).partition, partition, key);
+    });
+
+    test('delivers batches, with one promise, in order, their places by column', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services);
+      const make = (from: number): { topic: string; partition: number; value: string }[] =>
+        Array.from({ length: 500 }, (_, index) => ({ topic, partition: index % 4, value: String(from + index) }));
+      const calls: unknown[] = [];
+      const batches = [];
+      for (let from = 0; from < 5_000; from += 500) {
+        batches.push(await producer.enqueueBatch(make(from), (error, metadata) => calls.push([error, metadata?.offsets.length])));
+      }
+      assert.equal(batches[0]!.length, 500);
+      for (const [number, batch] of batches.entries()) {
+        const { partitions, offsets, timestamps } = await batch.delivered;
+        assert.equal(batch.settled, true);
+        for (let index = 0; index < 500; index++) {
+          assert.deepEqual([partitions[index], offsets[index]], [index % 4, number * 125 + (index >>> 2)]);
+          assert.ok(timestamps[index]! > 0);
+        }
+      }
+      assert.deepEqual(
+        calls,
+        batches.map(() => [undefined, 500]),
+      );
+      assert.equal(producer.inFlight, 0);
+      assert.equal(producer.acknowledgedSequence(), Number.MAX_SAFE_INTEGER);
+      const values = (await readAll(services, topic)).map(({ value }) => Number(value)).toSorted((a, b) => a - b);
+      assert.deepEqual(
+        values,
+        Array.from({ length: 5_000 }, (_, index) => index),
+      );
+    });
+
+    test('takes none of a batch with a record that does not fit', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services);
+      const good = { topic, value: 'good' };
+      const large = { topic, value: Buffer.alloc(3 * 1_048_576) };
+      await assert.rejects(producer.enqueueBatch([good, large]), { code: 'ERR_TOO_LARGE', kafkaCode: MESSAGE_SIZE_TOO_LARGE });
+      const unnamed = { topic, value: 'x', headers: [{ name: '', value: 'v' }] };
+      await assert.rejects(producer.enqueueBatch([good, unnamed]), EncodeError);
+      await assert.rejects(producer.enqueueBatch([]), { code: 'ERR_STATE' });
+      await assert.rejects(producer.enqueueBatch([{ topic, value: 'x', partition: -3 }]), { code: 'ERR_STATE' });
+      assert.equal(producer.acknowledgedSequence(), Number.MAX_SAFE_INTEGER);
+      await producer.flush();
+      assert.equal((await readAll(services, topic)).length, 0);
+    });
+
+    test('reports the record that has no such partition with its true code, the others arrive', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      const producer = await open(services);
+      // Known from the first record on, so that the refusal comes at once.
+      await producer.send({ topic, value: 'first' });
+      const batch = await producer.enqueueBatch([0, 99, 3].map((partition) => ({ topic, partition, value: String(partition) })));
+      await assert.rejects(batch.delivered, (error: unknown) => {
+        assert.ok(error instanceof BatchDeliveryError);
+        assert.deepEqual(
+          error.failures.map((failure) => [failure.index, failure.error.kafkaCode]),
+          [[1, UNKNOWN_PARTITION]],
+        );
+        assert.deepEqual([...error.metadata.partitions], [0, -1, 3]);
+        assert.equal(error.kafkaCode, UNKNOWN_PARTITION);
+        return true;
+      });
+      await assert.rejects(producer.send({ topic, partition: 99, value: 'x' }), { code: 'ERR_DELIVERY', kafkaCode: UNKNOWN_PARTITION });
+      assert.equal((await readAll(services, topic)).length, 3);
+      await producer.close().catch(() => undefined);
+    });
+
+    test('lets timers run in a loop that never rests', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services);
+      let ticks = 0;
+      const timer = setInterval(() => ticks++, 1);
+      for (let index = 0; index < 30_000; index++) await producer.enqueue({ topic, value: 'x' });
+      clearInterval(timer);
+      assert.ok(ticks >= 5, `${ticks} turns`);
+    });
+
+    test('reports every record once when brokers go away, at the flush and at the close, with the true code', async () => {
+      await using cluster = await startMockCluster({ topics: ['out'] });
+      const settings = { PRODUCER_DELIVERY_TIMEOUT_SECONDS: '1', KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
+      const { parseRuntimeVars } = await import('rdkafka-toolkit');
+      const producer = await createProducer({ vars: parseRuntimeVars({ ...settings, ...native }) });
+      const failures: unknown[] = [];
+      producer.on('deliveryError', (error) => failures.push(error.kafkaCode));
+      await producer.send({ topic: 'out', value: 'before' });
+      cluster.stopBroker(1);
+      const batch = await producer.enqueueBatch(Array.from({ length: 300 }, (_, index) => ({ topic: 'out', value: String(index) })));
+      const single = await producer.enqueue({ topic: 'out', value: 'single' });
+      const outcomes = await Promise.allSettled([batch.delivered, single.delivered, producer.flush({ timeoutMs: 20_000 })]);
+      assert.deepEqual(
+        outcomes.map(({ status }) => status),
+        ['rejected', 'rejected', 'fulfilled'],
+      );
+      assert.deepEqual(failures, new Array(301).fill(MESSAGE_TIMED_OUT));
+      // Nobody asks for these: the close tells.
+      await producer.enqueueBatch([{ topic: 'out', value: 'x' }]);
+      await assert.rejects(producer.close({ timeoutMs: 300 }), DeliveryError);
+      assert.equal(failures.length, 302);
+    });
+
+    test('gives error, log and statistics events while it produces', async () => {
+      await using cluster = await startMockCluster({ brokers: 1, topics: ['out'] });
+      const { parseRuntimeVars } = await import('rdkafka-toolkit');
+      const env = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native, RDKAFKA_STATISTICS_INTERVAL_MS: '100' };
+      const producer = await createProducer({ vars: parseRuntimeVars(env), config: { 'socket.connection.setup.timeout.ms': 1_000 } });
+      const seen = { errors: [] as (number | undefined)[], logs: 0, statistics: 0 };
+      producer.on('clientError', ({ kafkaCode }) => seen.errors.push(kafkaCode));
+      producer.on('log', () => seen.logs++);
+      producer.on('statistics', ({ type }) => {
+        assert.equal(type, 'producer');
+        seen.statistics++;
+      });
+      await producer.send({ topic: 'out', value: 'x' });
+      cluster.stopBroker(1);
+      for (const deadline = Date.now() + 15_000; Date.now() < deadline && !seen.errors.includes(-187); ) await sleep(50);
+      assert.ok(seen.errors.includes(-187), `all brokers down: ${seen.errors}`);
+      assert.ok(seen.logs > 0 && seen.statistics >= 3, JSON.stringify(seen));
+      cluster.startBroker(1);
+      await producer.send({ topic: 'out', value: 'again' });
+      await producer.close();
+    });
+
+    test('a batch that finds the queue full half way says which records were not taken', async () => {
+      await using cluster = await startMockCluster({ topics: ['out'] });
+      const { parseRuntimeVars } = await import('rdkafka-toolkit');
+      const env = { PRODUCER_QUEUE_MAX_RECORDS: '10', PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS: '0.2', PRODUCER_DELIVERY_TIMEOUT_SECONDS: '3' };
+      const address = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
+      const producer = await createProducer({ vars: parseRuntimeVars({ ...env, ...address, ...native }) });
+      cluster.stopBroker(1);
+      const records = Array.from({ length: 15 }, (_, index) => ({ topic: 'out', partition: 0, value: String(index) }));
+      const batch = await producer.enqueueBatch(records);
+      await assert.rejects(producer.enqueue(records[0]!), QueueFullError);
+      await assert.rejects(producer.enqueueBatch(records), QueueFullError);
+      cluster.startBroker(1);
+      await assert.rejects(batch.delivered, (error: unknown) => {
+        assert.ok(error instanceof BatchDeliveryError);
+        const refused = error.failures.filter((failure) => failure.error.kafkaCode === QUEUE_FULL).map(({ index }) => index);
+        assert.deepEqual(refused, [10, 11, 12, 13, 14]);
+        return true;
+      });
+      await producer.close().catch(() => undefined);
+    });
+  });
+}
+
+/** Kafka's murmur2, written from its description: seed 0x9747b28c over 4-byte little-endian blocks. */
+function murmur2(data: Buffer): number {
+  const m = 0x5bd1e995;
+  let h = (0x9747b28c ^ data.length) >>> 0;
+  let at = 0;
+  for (; at + 4 <= data.length; at += 4) {
+    let k = Math.imul(data.readInt32LE(at), m);
+    k = Math.imul(k ^ (k >>> 24), m);
+    h = Math.imul(h, m) ^ k;
+  }
+  const rest = data.length - at;
+  if (rest >= 3) h ^= data[at + 2]! << 16;
+  if (rest >= 2) h ^= data[at + 1]! << 8;
+  if (rest >= 1) h = Math.imul(h ^ data[at]!, m);
+  h = Math.imul(h ^ (h >>> 13), m);
+  return h ^ (h >>> 15);
+}
+
+function toPositive(hash: number): number {
+  return hash & 0x7fffffff;
+}
