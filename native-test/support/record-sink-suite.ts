@@ -184,7 +184,7 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       await using cluster = await startMockCluster({ brokers: 1, topics: ['out'] });
       const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const env = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native, RDKAFKA_STATISTICS_INTERVAL_MS: '100' };
-      const producer = await createProducer({ vars: parseRuntimeVars(env), config: { 'socket.connection.setup.timeout.ms': 1_000 } });
+      await using producer = await createProducer({ vars: parseRuntimeVars(env), config: { 'socket.connection.setup.timeout.ms': 1_000 } });
       const seen = { errors: [] as (number | undefined)[], logs: 0, statistics: 0 };
       producer.on('clientError', ({ kafkaCode }) => seen.errors.push(kafkaCode));
       producer.on('log', () => seen.logs++);
@@ -199,7 +199,6 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.ok(seen.logs > 0 && seen.statistics >= 3, JSON.stringify(seen));
       cluster.startBroker(1);
       await producer.send({ topic: 'out', value: 'again' });
-      await producer.close();
     });
 
     test('a batch that finds the queue full half way says which records were not taken', async () => {

@@ -39,6 +39,7 @@ class Reports {
  */
 export class PackedSink implements RecordSink {
   readonly kind = 'packed';
+  readonly recordsPerTurn = 2_000;
   readonly #raw: RawProducer;
   readonly #native: PackedProducer;
   readonly #reports: Reports;

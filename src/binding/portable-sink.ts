@@ -4,6 +4,9 @@ import type { EncodedHeaders, OnDelivery, RecordSink } from './record-sink.ts';
 /** While reports are outstanding they are looked for this often. */
 const POLL_INTERVAL_MS = 2;
 
+/** Errors, logs and statistics of a producer at rest are looked for this often. */
+const IDLE_POLL_INTERVAL_MS = 200;
+
 /** Reports are also served every so many records, so that a loop that never rests does not fill the queue. */
 const POLL_EVERY_RECORDS = 200;
 
@@ -21,14 +24,18 @@ const empty = Buffer.from([0]).subarray(0, 0);
 /** Records through node-rdkafka's own `produce`, one by one. */
 export class PortableSink implements RecordSink {
   readonly kind = 'portable';
+  /** node-rdkafka hands 100 reports a turn on. */
+  readonly recordsPerTurn = 100;
   readonly #raw: RawProducer;
   readonly #onDelivery: OnDelivery;
+  readonly #idleTimer: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   #sincePoll = 0;
 
   constructor(raw: RawProducer, onDelivery: OnDelivery) {
     this.#raw = raw;
     this.#onDelivery = onDelivery;
+    this.#idleTimer = setInterval(() => this.poll(), IDLE_POLL_INTERVAL_MS).unref();
   }
 
   add(
@@ -85,5 +92,6 @@ export class PortableSink implements RecordSink {
 
   close(): void {
     this.watch(false);
+    clearInterval(this.#idleTimer);
   }
 }

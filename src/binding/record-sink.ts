@@ -7,6 +7,8 @@ export type OnDelivery = (ticket: number, code: number, partition: number, offse
 /** Where a producer's records go. Nothing above knows which one runs; both pass the producing tests. */
 export interface RecordSink {
   readonly kind: 'portable' | 'packed';
+  /** A loop that produces without rest gives the event loop a turn every so many records, for reports, timers and signals. */
+  readonly recordsPerTurn: number;
   /**
    * Takes a record and copies its bytes. Tickets are consecutive. A record that librdkafka refuses gets a report with the error
    * number, so every ticket is reported once.

@@ -31,9 +31,6 @@ import {
 import type { ProducerEvents, Statistics } from './events.ts';
 import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
 
-/** A loop that produces without rest gives the event loop a turn every so many records. */
-const TURN_EVERY_RECORDS = 2_000;
-
 /** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
 const RECORD_OVERHEAD_BYTES = 36;
 
@@ -170,7 +167,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   ): Promise<Delivery> {
     this.#assertOpen();
     const pending = this.#prepare(record);
-    if (pending === undefined && this.#room === undefined && ++this.#sinceTurn < TURN_EVERY_RECORDS) {
+    if (pending === undefined && this.#room === undefined && ++this.#sinceTurn < this.#sink.recordsPerTurn) {
       const encoded = this.#encode(record);
       if (this.#hasRoom(encoded)) return this.#add(record, encoded, onDelivery, 0);
     }
@@ -179,7 +176,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#reserved.add(reserved);
     try {
       if (pending !== undefined) await orAborted(pending, signal);
-      else if (this.#sinceTurn >= TURN_EVERY_RECORDS) await this.#turn();
+      else if (this.#sinceTurn >= this.#sink.recordsPerTurn) await this.#turn();
       const encoded = this.#encode(record);
       await this.#roomFor(record.topic, encoded, signal);
       return this.#add(record, encoded, onDelivery, reserved);
@@ -211,7 +208,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
       const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
       if (pending.length > 0) await orAborted(Promise.all(pending), signal);
       this.#sinceTurn += records.length;
-      if (this.#sinceTurn >= TURN_EVERY_RECORDS) await this.#turn();
+      if (this.#sinceTurn >= this.#sink.recordsPerTurn) await this.#turn();
       const encoded = records.map((record) => this.#encode(record));
       await this.#roomFor(topic, encoded[0]!, signal);
       const batch = new BatchDelivery(records.length, topic, onDelivery, reserved);
