@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Job, Report } from './job.ts';
 import { quantile } from './statistics.ts';
 
@@ -42,10 +43,21 @@ export class Meter {
       cpuMicrosPerRecord: this.#cpuMicros / counted,
       p50Ms: measured ? quantile(this.#latenciesMs, 0.5) : null,
       p99Ms: measured ? quantile(this.#latenciesMs, 0.99) : null,
-      rssMb: process.resourceUsage().maxRSS / 1024,
+      rssMb: peakRssMb(),
       faults,
     };
   }
+}
+
+/** Highest resident size of this process. Linux counts that of the parent in `maxRSS` of a forked process, so its own figure is read. */
+function peakRssMb(): number {
+  try {
+    const [, kilobytes] = /^VmHWM:\s*(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    if (kilobytes !== undefined) return Number(kilobytes) / 1024;
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS / 1024;
 }
 
 /** Runs a contender in a process of its own: the job comes by message, the report goes back by message. */

@@ -10,7 +10,13 @@ import { fill } from '../support/topics.ts';
 interface Native {
   readonly PackedConsumer: new (
     ...values: unknown[]
-  ) => { fetch(...values: unknown[]): unknown; addTopic(name: unknown): number; close(): void };
+  ) => {
+    fetch(...values: unknown[]): unknown;
+    addTopic(name: unknown): number;
+    commit(...values: unknown[]): number;
+    storeOffsets(...values: unknown[]): number[];
+    close(): void;
+  };
 }
 
 const require = createRequire(import.meta.url);
@@ -96,6 +102,57 @@ describe('the packed addon', () => {
       await Promise.all(pending);
       (globalThis as { gc?: () => void }).gc?.();
     }
+  });
+
+  test('lets timers run while a loop works off a backlog', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 30_000);
+    await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+    await consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
+    // Everything is in librdkafka's queue by now.
+    await sleep(1_000);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    for (let count = 1; count < 30_000; count++) await consumeMessage(consumer);
+    clearInterval(timer);
+    assert.ok(ticks >= 5, `${ticks} turns`);
+  });
+
+  test('says who confirmed a commit, and that a closed consumer did not', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 4, { partition: 0 });
+    const consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+    await consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
+    const at = { topic, partition: 0, offset: 1 };
+    assert.equal(await consumer.handle.commitConfirmed([at], 5_000), undefined);
+    assert.deepEqual(await consumer.committed([at]), [1]);
+    const refused = await consumer.handle.commitConfirmed([{ ...at, partition: 77 }], 5_000);
+    assert.match(String(refused?.message), /Cannot commit .*\[77\] @ 1/);
+    const { PackedConsumer } = load();
+    const native = new PackedConsumer(
+      (consumer.handle as unknown as { native: object }).native,
+      () => undefined,
+      () => undefined,
+    );
+    for (const value of [
+      undefined,
+      'x',
+      {},
+      [1],
+      [{ topic }],
+      [{ topic, partition: -1, offset: 1 }],
+      [{ topic: '', partition: 0, offset: 1 }],
+    ]) {
+      assert.throws(() => native.commit(value, 1), TypeError);
+      assert.throws(() => native.storeOffsets(value), TypeError);
+    }
+    assert.deepEqual(native.storeOffsets([at, { ...at, partition: 77 }]), [1]);
+    native.close();
+    await consumer.close();
+    const late = await consumer.handle.commitConfirmed([at], 5_000);
+    assert.equal(late?.kafkaCode, -197);
   });
 
   test('refuses a worker thread with a reason', async () => {
