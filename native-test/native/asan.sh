@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The addon's tests with AddressSanitizer in the addon: reads and writes out of bounds, use after free, double free.
+# Leaks are not looked for here: node and librdkafka hold memory at exit on purpose.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+home=$PWD/.cache/asan
+rm -rf "$home"
+mkdir -p "$home"
+git archive HEAD | tar -x -C "$home"
+cp -al node_modules "$home/node_modules"
+cd "$home"
+export CXXFLAGS='-fsanitize=address -fno-omit-frame-pointer -g' LDFLAGS=-fsanitize=address
+npm run --silent install
+npm run --silent build
+grep -q '"built":true' build/native-status.json
+export LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
+node --expose-gc --test --test-concurrency=1 $(find dist/native-test/native dist/native-test/mock -name '*.test.js')
