@@ -35,6 +35,27 @@ export interface ConsumerCallbacks {
 
 const stateError = (message: string, options: ToolkitErrorOptions): StateError => new StateError(message, options);
 
+/** Consumers whose native client is being closed. */
+const closing = new Set<RawConsumer>();
+
+/**
+ * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for on a pool
+ * thread, and Node waits for that thread: the partitions are given up here, whenever within a moment the revoke comes.
+ */
+function giveUpAtExit(): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let turn = 0; turn < 20; turn++) {
+    for (const raw of closing) {
+      try {
+        raw.unassign();
+      } catch {
+        // Not there yet, or done.
+      }
+    }
+    Atomics.wait(pause, 0, 0, 10);
+  }
+}
+
 /** The one place that calls node-rdkafka's consumer. */
 export class ConsumerHandle {
   readonly #client: Client<RawConsumer>;
@@ -219,8 +240,12 @@ export class ConsumerHandle {
     this.#closing = true;
     this.#client._isConnected = false;
     let timer: NodeJS.Timeout | undefined;
+    if (closing.size === 0) process.on('exit', giveUpAtExit);
+    closing.add(this.#raw);
     const closed = new Promise<boolean>((resolve) => {
       this.#raw.disconnect(() => {
+        closing.delete(this.#raw);
+        if (closing.size === 0) process.off('exit', giveUpAtExit);
         this.#raw.configureCallbacks(false, this.#client._cb_configs);
         resolve(true);
       });

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { consumeMessage, createConsumer, createProducer, parseRuntimeVars } from 'rdkafka-toolkit';
+import { startMockCluster } from 'rdkafka-toolkit/testing';
+
+const CYCLES = 1_000;
+const AT_ONCE = 20;
+
+/** Runs a module in a process of its own with clients at work; `during` runs when they are. */
+async function child(during: string): Promise<{ code: number | null; signal: NodeJS.Signals | null; errors: string }> {
+  const source = `
+    import { createConsumer, createProducer, consumeMessage, parseRuntimeVars } from 'rdkafka-toolkit';
+    import { startMockCluster } from 'rdkafka-toolkit/testing';
+    const cluster = await startMockCluster({ topics: ['t'] });
+    const vars = parseRuntimeVars({ KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'child', CONSUMER_STATIC_MEMBERSHIP: 'false' });
+    let producer = await createProducer({ vars });
+    let consumer = await createConsumer({ vars, topics: ['t'] });
+    for (let index = 0; index < 20000; index++) await producer.enqueue({ topic: 't', value: 'value ' + index });
+    await consumeMessage(consumer);
+    ${during}`;
+  const args = ['--expose-gc', '--input-type=module', '-e', source];
+  const started = spawn(process.execPath, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 60_000,
+    cwd: new URL('../../../', import.meta.url),
+  });
+  let errors = '';
+  started.stderr.on('data', (chunk: Buffer) => {
+    errors += String(chunk);
+  });
+  const [code, signal] = (await once(started, 'close')) as [number | null, NodeJS.Signals | null];
+  return { code, signal, errors };
+}
+
+describe('the lifetime of clients', () => {
+  const endings: [string, string][] = [
+    [
+      'in the middle of fetching and producing',
+      `void (async () => { for (;;) await consumeMessage(consumer); })();
+       void (async () => { for (;;) await producer.enqueue({ topic: 't', value: 'more' }); })().catch(() => undefined);
+       setTimeout(() => process.exit(7), 150);`,
+    ],
+    ['while a wait for records is under way', 'void consumeMessage(consumer).catch(() => undefined); setImmediate(() => process.exit(7));'],
+    [
+      'while a flush and a commit are under way',
+      `void producer.flush(); void consumer.handle.commitConfirmed([{ topic: 't', partition: 0, offset: 1 }], 5000); process.exit(7);`,
+    ],
+    [
+      'while both close',
+      'void consumer.close().catch(() => undefined); void producer.close().catch(() => undefined); setTimeout(() => process.exit(7), 2);',
+    ],
+  ];
+  for (const [name, code] of endings) {
+    test(`a process may exit ${name}`, async () => {
+      for (let round = 0; round < 3; round++) assert.deepEqual(await child(code), { code: 7, signal: null, errors: '' });
+    });
+  }
+
+  test('clients that are forgotten without a close do no harm', async () => {
+    const code = `consumer = undefined; producer = undefined;
+      for (let round = 0; round < 20; round++) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 50)); }
+      process.exit(7);`;
+    assert.deepEqual(await child(code), { code: 7, signal: null, errors: '' });
+  });
+
+  test(`${CYCLES} cycles of connect, consume and close leave nothing behind`, { timeout: 300_000 }, async () => {
+    await using cluster = await startMockCluster({ brokers: 3, topics: ['t'] });
+    const env = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, CONSUMER_STATIC_MEMBERSHIP: 'false', RDKAFKA_TOOLKIT_NATIVE: 'on' };
+    await using producer = await createProducer({ vars: parseRuntimeVars(env) });
+    for (let partition = 0; partition < 4; partition++) await producer.send({ topic: 't', partition, value: 'x' });
+    let consumed = 0;
+    let next = 0;
+    const one = async (): Promise<void> => {
+      const vars = parseRuntimeVars({ ...env, APP_NAME: `cycle-${next++}` });
+      const consumer = await createConsumer({ vars, topics: ['t'], producers: [] });
+      assert.equal(String((await consumeMessage(consumer, undefined, { timeoutMs: 30_000 })).value), 'x');
+      await consumer.close();
+      consumed++;
+    };
+    const cycles = async (until: number): Promise<number> => {
+      while (next < until) await Promise.all(Array.from({ length: AT_ONCE }, () => one()));
+      (globalThis as { gc?: () => void }).gc?.();
+      return process.memoryUsage().rss / 1_048_576;
+    };
+    const warm = await cycles(CYCLES / 5);
+    const end = await cycles(CYCLES);
+    assert.equal(consumed, CYCLES);
+    assert.ok(end - warm < 64, `grew from ${warm} to ${end} MB in ${(CYCLES * 4) / 5} cycles`);
+  });
+});
