@@ -6,7 +6,7 @@ import { CLIENTS, type Contestant, MODES, type Mode } from './job.ts';
 export const USAGE: string = `npm run bench -- [options]
   --modes LIST     of ${MODES.join(',')} (default: all)
   --peers LIST     of rdkafka-toolkit-portable,node-rdkafka (default: both), or none
-  --records N      records a run (default 400000; sync takes a fraction of it)
+  --records N      records a run (default 400000; sync takes a fraction of it, idle a hundred)
   --repeats R      (default 3)
   --json FILE      writes every run as a row
   --sweep VAR=A,B  measures the toolkit with its defaults beside the toolkit with each value; may be given again
@@ -26,6 +26,7 @@ export interface BenchOptions {
   readonly topics: number;
   readonly records: number;
   readonly syncRecords: number;
+  readonly idleRecords: number;
   readonly repeats: number;
   readonly json: string | undefined;
   /** Undefined: the embedded mock broker. */
@@ -76,6 +77,7 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
     topics,
     records,
     syncRecords: Math.min(records, Math.max(50, Math.round(records * SYNC_SHARE))),
+    idleRecords: values.smoke ? 10 : 100,
     repeats,
     json: values.json,
     bootstrapServers: values.kafka ? kafkaAddress : undefined,

@@ -75,8 +75,8 @@ export function ratioToReference(rows: readonly Row[], mode: Mode, name: string,
 export function formatSettings({ modes }: BenchOptions, { bootstrapServers }: Broker): string {
   const vars = varsOf({ mode: modes[0] ?? 'async', vars: {}, bootstrapServers, groupId: 'bench' });
   const lines: string[] = [];
-  if (modes.some((mode) => mode !== 'produce')) lines.push(`consumer ${show(routeConfig('consumer', consumerSettings(vars)))}`);
-  if (modes.some((mode) => mode === 'produce' || mode === 'pipeline'))
+  if (modes.some((mode) => !mode.startsWith('produce'))) lines.push(`consumer ${show(routeConfig('consumer', consumerSettings(vars)))}`);
+  if (modes.some((mode) => mode.startsWith('produce') || mode === 'pipeline'))
     lines.push(`producer ${show(routeConfig('producer', producerSettings(vars)))}`);
   return lines.join('\n');
 }

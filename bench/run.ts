@@ -31,7 +31,7 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
           groupId: `${broker.inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
           inputTopics: broker.inputTopics,
           outputTopics: broker.outputTopics,
-          records: mode === 'sync' ? options.syncRecords : options.records,
+          records: mode === 'sync' ? options.syncRecords : mode === 'idle' ? options.idleRecords : options.records,
         });
       }
     }

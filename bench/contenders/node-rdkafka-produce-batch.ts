@@ -1,0 +1,2 @@
+// node-rdkafka produces records one by one.
+import './node-rdkafka-produce.ts';
