@@ -194,7 +194,8 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       });
       await producer.send({ topic: 'out', value: 'x' });
       cluster.stopBroker(1);
-      for (const deadline = Date.now() + 15_000; Date.now() < deadline && !seen.errors.includes(-187); ) await sleep(50);
+      const enough = (): boolean => seen.errors.includes(-187) && seen.logs > 0 && seen.statistics >= 3;
+      for (const deadline = Date.now() + 15_000; Date.now() < deadline && !enough(); ) await sleep(50);
       assert.ok(seen.errors.includes(-187), `all brokers down: ${seen.errors}`);
       assert.ok(seen.logs > 0 && seen.statistics >= 3, JSON.stringify(seen));
       cluster.startBroker(1);
