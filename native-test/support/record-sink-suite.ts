@@ -146,6 +146,27 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       await producer.close().catch(() => undefined);
     });
 
+    test('keeps the order of records that nobody waits for, batches among them', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services, { PRODUCER_QUEUE_MAX_RECORDS: '4000' });
+      const offsets: Promise<number>[] = [];
+      while (offsets.length < 9_000) {
+        const value = String(offsets.length);
+        if (offsets.length % 700 !== 0) {
+          offsets.push(producer.send({ topic, partition: 0, value }).then(({ offset }) => offset));
+          continue;
+        }
+        const batch = producer.enqueueBatch(Array.from({ length: 50 }, () => ({ topic, partition: 0, value })));
+        for (let index = 0; index < 50; index++) offsets.push(batch.then(async ({ delivered }) => (await delivered).offsets[index]!));
+      }
+      const found = await Promise.all(offsets);
+      assert.deepEqual(
+        found,
+        found.map((_, index) => index),
+      );
+    });
+
     test('lets timers run in a loop that never rests', async () => {
       await using services = await startServices();
       const topic = await services.topic('sink');

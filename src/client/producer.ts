@@ -11,10 +11,12 @@ import {
   DeliveryError,
   EncodeError,
   FatalError,
+  isToolkitError,
   QueueFullError,
   RecordTooLargeError,
   StateError,
   TimeoutError,
+  type ToolkitError,
 } from '../errors.ts';
 import { isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
@@ -82,7 +84,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closed: Promise<void> | undefined;
   #sinceTurn = 0;
-  #room: Promise<void> | undefined;
+  /** Settles when whoever could not produce at once has produced or given up; `#inLine` of them are left. */
+  #line: Promise<void> = Promise.resolve();
+  #inLine = 0;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
   /** The failed records with the lowest and the highest number. */
@@ -167,23 +171,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   ): Promise<Delivery> {
     this.#assertOpen();
     const pending = this.#prepare(record);
-    if (pending === undefined && this.#room === undefined && ++this.#sinceTurn < this.#sink.recordsPerTurn) {
+    if (pending === undefined && this.#inLine === 0 && this.#sinceTurn < this.#sink.recordsPerTurn) {
       const encoded = this.#encode(record);
-      if (this.#hasRoom(encoded)) return this.#add(record, encoded, onDelivery, 0);
+      if (!this.#isFull(encoded)) return this.#add(record, encoded, onDelivery, 0);
     }
-    // It takes a while from here. The record gets its number now, so that an offset noted meanwhile waits for it.
-    const reserved = nextSequence();
-    this.#reserved.add(reserved);
-    try {
-      if (pending !== undefined) await orAborted(pending, signal);
-      else if (this.#sinceTurn >= this.#sink.recordsPerTurn) await this.#turn();
+    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
+    return this.#queueUp(pending, signal, async (reserved) => {
       const encoded = this.#encode(record);
-      await this.#roomFor(record.topic, encoded, signal);
+      await this.#roomFor(record.topic, encoded, deadline, signal);
       return this.#add(record, encoded, onDelivery, reserved);
-    } catch (error) {
-      this.#reserved.delete(reserved);
-      throw error;
-    }
+    });
   }
 
   /**
@@ -202,22 +199,49 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#assertOpen();
     const topic = records[0]?.topic;
     if (topic === undefined) throw new StateError('Expected at least one record to produce');
-    const reserved = nextSequence();
-    this.#reserved.add(reserved);
-    try {
-      const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
-      if (pending.length > 0) await orAborted(Promise.all(pending), signal);
-      this.#sinceTurn += records.length;
-      if (this.#sinceTurn >= this.#sink.recordsPerTurn) await this.#turn();
+    const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
+    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
+    return this.#queueUp(pending.length === 0 ? undefined : Promise.all(pending), signal, async (reserved) => {
       const encoded = records.map((record) => this.#encode(record));
-      await this.#roomFor(topic, encoded[0]!, signal);
+      await this.#roomFor(topic, encoded[0]!, deadline, signal);
       const batch = new BatchDelivery(records.length, topic, onDelivery, reserved);
       await this.#addBatch(batch, records, encoded, signal);
       return batch;
-    } catch (error) {
-      this.#reserved.delete(reserved);
-      throw error;
-    }
+    });
+  }
+
+  /**
+   * What takes a while is done in the order of the calls: schemas that must be fetched, room in the queue, turns of the event loop. It
+   * gets its number now, so that an offset noted meanwhile waits for it.
+   */
+  async #queueUp<T>(
+    pending: Promise<unknown> | undefined,
+    signal: AbortSignal | undefined,
+    work: (reserved: number) => Promise<T>,
+  ): Promise<T> {
+    // Waited for when it is its turn; until then its failure is nobody's.
+    pending?.catch(() => undefined);
+    const reserved = nextSequence();
+    this.#reserved.add(reserved);
+    this.#inLine++;
+    const before = this.#line;
+    const mine = (async () => {
+      try {
+        await orAborted(before, signal);
+        if (pending !== undefined) await orAborted(pending, signal);
+        if (this.#sinceTurn >= this.#sink.recordsPerTurn) await this.#turn();
+        return await work(reserved);
+      } catch (error) {
+        this.#reserved.delete(reserved);
+        throw error;
+      } finally {
+        this.#inLine--;
+      }
+    })();
+    // One that gives up early must not let those behind it overtake those before it.
+    const settled = mine.then(ignore, ignore);
+    this.#line = before.then(() => settled);
+    return mine;
   }
 
   async #addBatch(
@@ -226,15 +250,17 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     encoded: readonly Encoded[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    let refused: QueueFullError | undefined;
+    let refused: ToolkitError | undefined;
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!;
-      if (refused === undefined && !this.#hasRoom(encoded[index]!)) {
+      if (refused === undefined && this.#isFull(encoded[index]!)) {
         try {
-          await this.#roomFor(record.topic, encoded[index]!, signal);
+          await this.#roomFor(record.topic, encoded[index]!, performance.now() + this.#settings.queueFullTimeoutMs, signal);
         } catch (error) {
           // Those before are on their way: what becomes of each is told by the delivery.
-          refused = error instanceof QueueFullError ? error : this.#queueFull(record.topic, error);
+          refused = isToolkitError(error)
+            ? error
+            : new StateError(`A record for ${record.topic} was not taken: ${String(error)}`, { cause: error });
         }
       }
       const sequence = nextSequence();
@@ -243,7 +269,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     }
   }
 
-  #notTaken({ message, retriable, kafkaCode }: QueueFullError, sequence: number, topic: string): DeliveryError {
+  #notTaken({ message, retriable, kafkaCode }: ToolkitError, sequence: number, topic: string): DeliveryError {
     return new DeliveryError(message, sequence, { retriable, kafkaCode, topic });
   }
 
@@ -254,24 +280,18 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     await immediate();
   }
 
-  #hasRoom({ value }: Encoded): boolean {
+  #isFull({ value }: Encoded): boolean {
     const { queueMaxRecords, queueMaxBytes } = this.#settings;
-    return this.#room === undefined && this.#ring.size < queueMaxRecords && this.#ring.bytes + (value?.length ?? 0) <= queueMaxBytes;
+    return this.#ring.size >= queueMaxRecords || this.#ring.bytes + (value?.length ?? 0) > queueMaxBytes;
   }
 
-  async #roomFor(topic: string, encoded: Encoded, signal: AbortSignal | undefined): Promise<void> {
-    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
-    for (;;) {
-      // Others that wait for room go first: order is kept.
-      while (this.#room !== undefined) {
-        await orAborted(this.#room, signal);
-        if (performance.now() >= deadline) throw this.#queueFull(topic);
-      }
+  async #roomFor(topic: string, encoded: Encoded, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    while (this.#isFull(encoded)) {
       this.#assertOpen();
-      if (this.#hasRoom(encoded)) return;
       if (performance.now() >= deadline) throw this.#queueFull(topic);
-      this.#room = this.#makeRoom();
+      await orAborted(this.#makeRoom(), signal);
     }
+    this.#assertOpen();
   }
 
   /** What the serializers must fetch first; undefined when nothing. */
@@ -323,16 +343,17 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const { key, value, headers } = encoded;
     const ticket = this.#ring.nextTicket;
     if (this.#ring.size === 0) this.#sink.watch(true);
+    this.#sinceTurn++;
     this.#ring.push(outstanding, sequence, index, value === null ? 0 : value.length);
     this.#sink.add(topic, partition, key, value, timestamp, headers, ticket);
   }
 
-  #queueFull(topic: string, cause?: unknown): QueueFullError {
+  #queueFull(topic: string): QueueFullError {
     const seconds = this.#settings.queueFullTimeoutMs / 1000;
     return new QueueFullError(
       `Cannot produce to ${topic}: the local queue stayed full for ${seconds} s (${this.inFlight} records wait for the broker). ` +
         'The record was not taken. Is the broker reachable? Else raise PRODUCER_QUEUE_MAX_RECORDS or PRODUCER_QUEUE_MAX_MB.',
-      { topic, kafkaCode: kafkaCodes.queueFull, cause },
+      { topic, kafkaCode: kafkaCodes.queueFull },
     );
   }
 
@@ -341,7 +362,6 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#sink.submit();
     this.#sink.poll();
     await Promise.race([this.#nextReports(), sleep(50)]);
-    this.#room = undefined;
   }
 
   #nextReports(): Promise<void> {
@@ -495,6 +515,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     if (this.#state !== 'open') throw new ClosedError('The producer is closed');
   }
 }
+
+const ignore = (): void => undefined;
 
 function tooLarge(topic: string, bytes: number): RecordTooLargeError {
   return new RecordTooLargeError(
