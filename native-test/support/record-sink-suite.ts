@@ -124,10 +124,11 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.equal((await readAll(services, topic)).length, 0);
     });
 
-    test('reports the record that has no such partition with its true code, the others arrive', async () => {
+    test('reports the record that has no such partition with its true code, the others arrive', async (t) => {
       await using services = await startServices();
       const topic = await services.topic('sink');
       const producer = await open(services);
+      t.after(() => producer.close().catch(() => undefined));
       // Known from the first record on, so that the refusal comes at once.
       await producer.send({ topic, value: 'first' });
       const batch = await producer.enqueueBatch([0, 99, 3].map((partition) => ({ topic, partition, value: String(partition) })));
@@ -178,11 +179,12 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.ok(ticks >= 5, `${ticks} turns`);
     });
 
-    test('reports every record once when brokers go away, at the flush and at the close, with the true code', async () => {
+    test('reports every record once when brokers go away, at the flush and at the close, with the true code', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
-      const settings = { PRODUCER_DELIVERY_TIMEOUT_SECONDS: '1', KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
+      const settings = { PRODUCER_DELIVERY_TIMEOUT_SECONDS: '3', KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
       const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const producer = await createProducer({ vars: parseRuntimeVars({ ...settings, ...native }) });
+      t.after(() => producer.close().catch(() => undefined));
       const failures: unknown[] = [];
       producer.on('deliveryError', (error) => failures.push(error.kafkaCode));
       await producer.send({ topic: 'out', value: 'before' });
@@ -223,12 +225,13 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       await producer.send({ topic: 'out', value: 'again' });
     });
 
-    test('a batch that finds the queue full half way says which records were not taken', async () => {
+    test('a batch that finds the queue full half way says which records were not taken', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
       const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const env = { PRODUCER_QUEUE_MAX_RECORDS: '10', PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS: '0.2', PRODUCER_DELIVERY_TIMEOUT_SECONDS: '3' };
       const address = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
       const producer = await createProducer({ vars: parseRuntimeVars({ ...env, ...address, ...native }) });
+      t.after(() => producer.close().catch(() => undefined));
       cluster.stopBroker(1);
       const records = Array.from({ length: 15 }, (_, index) => ({ topic: 'out', partition: 0, value: String(index) }));
       const batch = await producer.enqueueBatch(records);
