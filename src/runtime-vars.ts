@@ -614,7 +614,7 @@ export const runtimeVarTable = {
     values: ['auto', 'on', 'off'],
     default: 'auto',
     group: 'toolkit',
-    doc: 'Consumes through the packed addon: `auto` when it is built, `on` fails without it, `off` goes through node-rdkafka alone. `off` when the package is installed does not compile it.',
+    doc: 'Moves records through the packed addon, both ways: `auto` when it is built, `on` fails without it, `off` goes through node-rdkafka alone. `off` when the package is installed does not compile it.',
   },
 } as const;
 
