@@ -9,6 +9,7 @@ import { type Services, startServices } from './services.ts';
 import { readAll } from './topics.ts';
 
 const MESSAGE_SIZE_TOO_LARGE = 10;
+const OUT_OF_ORDER_SEQUENCE = 45;
 const QUEUE_FULL = -184;
 const UNKNOWN_PARTITION = -190;
 const MESSAGE_TIMED_OUT = -192;
@@ -223,6 +224,22 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.ok(seen.logs > 0 && seen.statistics >= 3, JSON.stringify(seen));
       cluster.startBroker(1);
       await producer.send({ topic: 'out', value: 'again' });
+    });
+
+    test('an idempotence error that librdkafka cannot mend is fatal: no record is taken any more', async (t) => {
+      await using cluster = await startMockCluster({ topics: ['out'] });
+      const { parseRuntimeVars } = await import('rdkafka-toolkit');
+      const address = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
+      const producer = await createProducer({ vars: parseRuntimeVars({ ...address, ...native }) });
+      t.after(() => producer.close().catch(() => undefined));
+      const send = (): Promise<unknown> => producer.send({ topic: 'out', partition: 0, value: 'x' });
+      await send();
+      cluster.pushErrors('produce', [OUT_OF_ORDER_SEQUENCE]);
+      await assert.rejects(send(), { code: 'ERR_DELIVERY', kafkaCode: OUT_OF_ORDER_SEQUENCE });
+      // Without the addon the event does not say that it is fatal: the next report does.
+      if (kind === 'portable') await assert.rejects(send(), { code: 'ERR_DELIVERY', fatal: true });
+      for (let attempt = 0; attempt < 3; attempt++) await assert.rejects(send(), { code: 'ERR_FATAL', fatal: true });
+      assert.equal(producer.failure()?.kafkaCode, OUT_OF_ORDER_SEQUENCE);
     });
 
     test('a batch that finds the queue full half way says which records were not taken', async (t) => {

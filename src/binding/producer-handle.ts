@@ -1,4 +1,5 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
 import { type Client, type Metadata, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
 import type { PackedEvent } from './packed.ts';
@@ -49,8 +50,9 @@ export class ProducerHandle {
   }
 
   /** What the addon took from the main queue no longer reaches node-rdkafka's own callbacks. */
-  #event({ type, code, severity, facility, text }: PackedEvent): void {
-    if (type === 'error') this.#error({ code, message: text });
+  #event({ type, code, fatal, severity, facility, text }: PackedEvent): void {
+    // librdkafka puts the cause's number into a fatal event; the one for fatal says what it means for the client.
+    if (type === 'error') this.#error({ code: fatal ? kafkaCodes.fatal : code, message: text });
     else if (type === 'statistics') this.#callbacks.onStatistics(text);
     else this.#log({ severity, fac: facility, message: text });
   }

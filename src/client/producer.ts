@@ -373,7 +373,12 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     if (outstanding === undefined) return;
     const { index, sequence } = this.#ring;
     if (code === 0) this.#settle(outstanding, index, partition, offset, timestamp);
-    else this.#fail(outstanding, index, this.#deliveryError(sequence, outstanding.topic, code, partition));
+    else {
+      const error = this.#deliveryError(sequence, outstanding.topic, code, partition);
+      // librdkafka takes no record any more, whatever event said so before.
+      if (error.fatal) this.#fatal ??= new FatalError(`Kafka producer: ${error.message}`, { kafkaCode: code, cause: error });
+      this.#fail(outstanding, index, error);
+    }
     if (this.#ring.size === 0) this.#sink.watch(false);
     if (this.#onReports.length > 0) {
       const waiting = this.#onReports;
