@@ -1,6 +1,6 @@
 import rdkafka, { type KafkaConsumer, type Message, type Producer } from 'node-rdkafka';
 import { consumerSettings } from '../../src/config/consumer-config.ts';
-import { routeConfig } from '../../src/config/librdkafka-config.ts';
+import { type LibrdkafkaSettings, routeConfig } from '../../src/config/librdkafka-config.ts';
 import { producerSettings } from '../../src/config/producer-config.ts';
 import { type Job, varsOf } from '../job.ts';
 
@@ -8,20 +8,24 @@ import { type Job, varsOf } from '../job.ts';
 const CONSUME_TIMEOUT_MS = 5;
 
 /** A raw consumer that has joined its group, with the settings `createConsumer` would use. */
-export async function connectConsumer(job: Job): Promise<KafkaConsumer> {
-  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job), { 'enable.partition.eof': true }));
+export async function connectConsumer(
+  job: Job,
+  topics: readonly string[] = job.inputTopics,
+  config: LibrdkafkaSettings = {},
+): Promise<KafkaConsumer> {
+  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job), { 'enable.partition.eof': true, ...config }));
   const consumer = new rdkafka.KafkaConsumer(global, topic);
   await new Promise<void>((resolve, reject) => {
     consumer.connect({}, (error) => (error ? reject(error) : resolve()));
   });
   consumer.setDefaultConsumeTimeout(CONSUME_TIMEOUT_MS);
-  consumer.subscribe([...job.inputTopics]);
+  consumer.subscribe([...topics]);
   return consumer;
 }
 
 /** A raw producer with the settings `createProducer` would use; every record gets a delivery report. */
-export async function connectProducer(job: Job): Promise<Producer> {
-  const { global, topic } = routeConfig('producer', producerSettings(varsOf(job)));
+export async function connectProducer(job: Job, config: LibrdkafkaSettings = {}): Promise<Producer> {
+  const { global, topic } = routeConfig('producer', producerSettings(varsOf(job), config));
   const producer = new rdkafka.Producer({ ...global, dr_cb: true }, topic);
   await new Promise<void>((resolve, reject) => {
     producer.connect({}, (error) => (error ? reject(error) : resolve()));

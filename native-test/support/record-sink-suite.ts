@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { BatchDeliveryError, createProducer, DeliveryError, EncodeError, type Producer, QueueFullError } from 'rdkafka-toolkit';
+import {
+  BatchDeliveryError,
+  createProducer,
+  DeliveryError,
+  EncodeError,
+  type Producer,
+  parseRuntimeVars,
+  QueueFullError,
+} from 'rdkafka-toolkit';
 import { startMockCluster } from 'rdkafka-toolkit/testing';
 import type { RuntimeVars } from '../../src/runtime-vars.ts';
 import { type Services, startServices } from './services.ts';
@@ -183,7 +191,6 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
     test('reports every record once when brokers go away, at the flush and at the close, with the true code', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
       const settings = { PRODUCER_DELIVERY_TIMEOUT_SECONDS: '3', KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
-      const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const producer = await createProducer({ vars: parseRuntimeVars({ ...settings, ...native }) });
       t.after(() => producer.close().catch(() => undefined));
       const failures: unknown[] = [];
@@ -206,7 +213,6 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
 
     test('gives error, log and statistics events while it produces', async () => {
       await using cluster = await startMockCluster({ brokers: 1, topics: ['out'] });
-      const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const env = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native, RDKAFKA_STATISTICS_INTERVAL_MS: '100' };
       await using producer = await createProducer({ vars: parseRuntimeVars(env), config: { 'socket.connection.setup.timeout.ms': 1_000 } });
       const seen = { errors: [] as (number | undefined)[], logs: 0, statistics: 0 };
@@ -228,7 +234,6 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
 
     test('an idempotence error that librdkafka cannot mend is fatal: no record is taken any more', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
-      const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const address = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
       const producer = await createProducer({ vars: parseRuntimeVars({ ...address, ...native }) });
       t.after(() => producer.close().catch(() => undefined));
@@ -244,7 +249,6 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
 
     test('a batch that finds the queue full half way says which records were not taken', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
-      const { parseRuntimeVars } = await import('rdkafka-toolkit');
       const env = { PRODUCER_QUEUE_MAX_RECORDS: '10', PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS: '0.2', PRODUCER_DELIVERY_TIMEOUT_SECONDS: '3' };
       const address = { KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink' };
       const producer = await createProducer({ vars: parseRuntimeVars({ ...env, ...address, ...native }) });

@@ -188,7 +188,6 @@ export class ConsumerHandle {
    */
   commitConfirmed(partitions: readonly TopicPartitionOffset[], timeoutMs: number): Promise<ToolkitError | undefined> | undefined {
     return this.#source?.commit?.(partitions, timeoutMs).then((code) => {
-      if (code === 0 || code === kafkaCodes.noOffset) return undefined;
       if (code === kafkaCodes.timedOut) return commitTimeout(partitions);
       return commitCallbackError(errorOfCode(code), partitions[0]);
     });

@@ -230,12 +230,11 @@ export class BatchDelivery implements Outstanding {
   }
 }
 
-/** One outstanding record: what waits for it, its place in that, its number and its bytes in the queue. */
+/** One outstanding record: what waits for it, its place in that, and its number. */
 export interface RingEntry {
   readonly outstanding: Outstanding;
   readonly index: number;
   readonly sequence: number;
-  readonly bytes: number;
 }
 
 /**
@@ -309,7 +308,7 @@ export class DeliveryRing {
       const slot = ticket & (this.#slots.length - 1);
       const outstanding = this.#slots[slot];
       if (outstanding === undefined) continue;
-      rest.push({ outstanding, index: this.#indexes[slot]!, sequence: this.#sequences[slot]!, bytes: this.#sizes[slot]! });
+      rest.push({ outstanding, index: this.#indexes[slot]!, sequence: this.#sequences[slot]! });
     }
     this.#slots.fill(undefined);
     this.#head = this.#tail;

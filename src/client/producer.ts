@@ -175,7 +175,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
       const encoded = this.#encode(record);
       if (!this.#isFull(encoded)) return this.#add(record, encoded, onDelivery, 0);
     }
-    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
+    const deadline = this.#queueFullDeadline();
     return this.#queueUp(pending, signal, async (reserved) => {
       const encoded = this.#encode(record);
       await this.#roomFor(record.topic, encoded, deadline, signal);
@@ -200,7 +200,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const topic = records[0]?.topic;
     if (topic === undefined) throw new StateError('Expected at least one record to produce');
     const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
-    const deadline = performance.now() + this.#settings.queueFullTimeoutMs;
+    const deadline = this.#queueFullDeadline();
     return this.#queueUp(pending.length === 0 ? undefined : Promise.all(pending), signal, async (reserved) => {
       const encoded = records.map((record) => this.#encode(record));
       await this.#roomFor(topic, encoded[0]!, deadline, signal);
@@ -255,7 +255,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
       const record = records[index]!;
       if (refused === undefined && this.#isFull(encoded[index]!)) {
         try {
-          await this.#roomFor(record.topic, encoded[index]!, performance.now() + this.#settings.queueFullTimeoutMs, signal);
+          await this.#roomFor(record.topic, encoded[index]!, this.#queueFullDeadline(), signal);
         } catch (error) {
           // Those before are on their way: what becomes of each is told by the delivery.
           refused = isToolkitError(error)
@@ -283,6 +283,10 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #isFull({ value }: Encoded): boolean {
     const { queueMaxRecords, queueMaxBytes } = this.#settings;
     return this.#ring.size >= queueMaxRecords || this.#ring.bytes + (value?.length ?? 0) > queueMaxBytes;
+  }
+
+  #queueFullDeadline(): number {
+    return performance.now() + this.#settings.queueFullTimeoutMs;
   }
 
   async #roomFor(topic: string, encoded: Encoded, deadline: number, signal: AbortSignal | undefined): Promise<void> {

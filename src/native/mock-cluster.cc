@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "borrow.h"
+#include "export-class.h"
 #include "rdkafka_mock.h"
 
 namespace toolkit {
@@ -126,19 +127,18 @@ NAN_METHOD(MockCluster::Close) {
 }
 
 void MockCluster::Init(v8::Local<v8::Object> exports) {
-  auto constructor = Nan::New<v8::FunctionTemplate>(New);
-  constructor->SetClassName(Nan::New("MockCluster").ToLocalChecked());
-  constructor->InstanceTemplate()->SetInternalFieldCount(1);
-  Nan::SetPrototypeMethod(constructor, "createTopic", CreateTopic);
-  Nan::SetPrototypeMethod(constructor, "setBrokerUp", SetBrokerUp);
-  Nan::SetPrototypeMethod(constructor, "setRoundTripTime", SetRoundTripTime);
-  Nan::SetPrototypeMethod(constructor, "pushErrors", PushErrors);
-  Nan::SetPrototypeMethod(constructor, "clearErrors", ClearErrors);
-  Nan::SetPrototypeMethod(constructor, "setLeader", SetLeader);
-  Nan::SetPrototypeMethod(constructor, "setCoordinator", SetCoordinator);
-  Nan::SetPrototypeMethod(constructor, "setGroupJoinDelay", SetGroupJoinDelay);
-  Nan::SetPrototypeMethod(constructor, "close", Close);
-  Nan::Set(exports, Nan::New("MockCluster").ToLocalChecked(), Nan::GetFunction(constructor).ToLocalChecked());
+  ExportClass(exports, "MockCluster", New,
+              {
+                  {"createTopic", CreateTopic},
+                  {"setBrokerUp", SetBrokerUp},
+                  {"setRoundTripTime", SetRoundTripTime},
+                  {"pushErrors", PushErrors},
+                  {"clearErrors", ClearErrors},
+                  {"setLeader", SetLeader},
+                  {"setCoordinator", SetCoordinator},
+                  {"setGroupJoinDelay", SetGroupJoinDelay},
+                  {"close", Close},
+              });
 }
 
 }  // namespace toolkit

@@ -5,6 +5,7 @@
 
 #include "arguments.h"
 #include "borrow.h"
+#include "export-class.h"
 
 namespace toolkit {
 namespace {
@@ -308,16 +309,15 @@ NAN_METHOD(PackedConsumer::StoreOffsets) {
 NAN_METHOD(PackedConsumer::Close) { Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This())->Release(); }
 
 void PackedConsumer::Init(v8::Local<v8::Object> exports) {
-  auto constructor = Nan::New<v8::FunctionTemplate>(New);
-  constructor->SetClassName(Nan::New("PackedConsumer").ToLocalChecked());
-  constructor->InstanceTemplate()->SetInternalFieldCount(1);
-  Nan::SetPrototypeMethod(constructor, "fetch", Fetch);
-  Nan::SetPrototypeMethod(constructor, "addTopic", AddTopic);
-  Nan::SetPrototypeMethod(constructor, "commit", Commit);
-  Nan::SetPrototypeMethod(constructor, "takeCommits", TakeCommits);
-  Nan::SetPrototypeMethod(constructor, "storeOffsets", StoreOffsets);
-  Nan::SetPrototypeMethod(constructor, "close", Close);
-  Nan::Set(exports, Nan::New("PackedConsumer").ToLocalChecked(), Nan::GetFunction(constructor).ToLocalChecked());
+  ExportClass(exports, "PackedConsumer", New,
+              {
+                  {"fetch", Fetch},
+                  {"addTopic", AddTopic},
+                  {"commit", Commit},
+                  {"takeCommits", TakeCommits},
+                  {"storeOffsets", StoreOffsets},
+                  {"close", Close},
+              });
 }
 
 }  // namespace toolkit

@@ -7,6 +7,7 @@
 
 #include "arguments.h"
 #include "borrow.h"
+#include "export-class.h"
 
 namespace toolkit {
 namespace {
@@ -14,6 +15,11 @@ namespace {
 /** Int32 fields a record has in the columns of `produce`. */
 constexpr size_t kColumns = 5;
 constexpr double kLargestTicket = 9007199254740991.0;
+
+/** Bytes of key, value and headers of a record in the columns of `produce`. */
+size_t RecordBytes(const int32_t* record) {
+  return static_cast<size_t>(std::max(record[2], 0)) + std::max(record[3], 0) + record[4];
+}
 
 /** Headers on their way to librdkafka, which takes them over when the record is accepted. */
 class Headers {
@@ -187,7 +193,7 @@ NAN_METHOD(PackedProducer::Produce) {
     if (record[0] < 0 || static_cast<size_t>(record[0]) >= self->topics_.size()) return Nan::ThrowRangeError("Expected a topic of addTopic");
     if (record[1] < -1 || record[2] < -1 || record[3] < -1 || record[4] < 0) return Nan::ThrowRangeError("Expected lengths from -1");
     if (!((*timestamps)[i] >= 0 && (*timestamps)[i] <= kLargestTicket)) return Nan::ThrowRangeError("Expected timestamps from 0");
-    needed += static_cast<size_t>(std::max(record[2], 0)) + std::max(record[3], 0) + record[4];
+    needed += RecordBytes(record);
     if (needed > bytes.length()) return Nan::ThrowRangeError("Expected as many bytes as the lengths say");
   }
   const char* at = reinterpret_cast<const char*>(*bytes) + start;
@@ -201,7 +207,7 @@ NAN_METHOD(PackedProducer::Produce) {
     auto* ticket = reinterpret_cast<void*>(static_cast<uintptr_t>(*first_ticket) + accepted);
     self->last_error_ = self->ProduceOne(record, (*timestamps)[i], at, ticket);
     if (self->last_error_ != RD_KAFKA_RESP_ERR_NO_ERROR) break;
-    at += static_cast<size_t>(std::max(record[2], 0)) + std::max(record[3], 0) + record[4];
+    at += RecordBytes(record);
     accepted++;
   }
   info.GetReturnValue().Set(Nan::New(accepted));
@@ -328,17 +334,16 @@ NAN_METHOD(PackedProducer::Hold) {
 NAN_METHOD(PackedProducer::Close) { Nan::ObjectWrap::Unwrap<PackedProducer>(info.This())->Release(); }
 
 void PackedProducer::Init(v8::Local<v8::Object> exports) {
-  auto constructor = Nan::New<v8::FunctionTemplate>(New);
-  constructor->SetClassName(Nan::New("PackedProducer").ToLocalChecked());
-  constructor->InstanceTemplate()->SetInternalFieldCount(1);
-  Nan::SetPrototypeMethod(constructor, "addTopic", AddTopic);
-  Nan::SetPrototypeMethod(constructor, "produce", Produce);
-  Nan::SetPrototypeMethod(constructor, "lastError", LastError);
-  Nan::SetPrototypeMethod(constructor, "drain", Drain);
-  Nan::SetPrototypeMethod(constructor, "takeEvents", TakeEvents);
-  Nan::SetPrototypeMethod(constructor, "hold", Hold);
-  Nan::SetPrototypeMethod(constructor, "close", Close);
-  Nan::Set(exports, Nan::New("PackedProducer").ToLocalChecked(), Nan::GetFunction(constructor).ToLocalChecked());
+  ExportClass(exports, "PackedProducer", New,
+              {
+                  {"addTopic", AddTopic},
+                  {"produce", Produce},
+                  {"lastError", LastError},
+                  {"drain", Drain},
+                  {"takeEvents", TakeEvents},
+                  {"hold", Hold},
+                  {"close", Close},
+              });
 }
 
 }  // namespace toolkit
