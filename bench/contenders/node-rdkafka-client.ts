@@ -13,7 +13,7 @@ export async function connectConsumer(
   topics: readonly string[] = job.inputTopics,
   config: LibrdkafkaSettings = {},
 ): Promise<KafkaConsumer> {
-  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job), { 'enable.partition.eof': true, ...config }));
+  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job), config));
   const consumer = new rdkafka.KafkaConsumer(global, topic);
   await new Promise<void>((resolve, reject) => {
     consumer.connect({}, (error) => (error ? reject(error) : resolve()));

@@ -12,7 +12,10 @@ contend(async (job, meter) => {
   };
   const producer = await createProducer({ vars: varsOf(job) });
   meter.start(0);
-  for (let index = 0; index < job.records; index++) await producer.enqueue(maker.make(index), onDelivery);
+  for (let index = 0; index < job.records; index++) {
+    const record = maker.make(index);
+    if (!producer.tryEnqueue(record, onDelivery)) await producer.enqueue(record, onDelivery);
+  }
   await producer.flush({ timeoutMs: 60_000 });
   meter.stop();
   await producer.close();

@@ -1,4 +1,6 @@
 import { recordSourceSuite } from '../support/record-source-suite.ts';
 
-recordSourceSuite('portable');
-recordSourceSuite('packed');
+for (const marksEnds of [true, false]) {
+  recordSourceSuite('portable', { marksEnds });
+  recordSourceSuite('packed', { marksEnds });
+}

@@ -100,6 +100,23 @@ describe('a consumer', () => {
     assert.ok(![...keys].some((key) => key.startsWith('late')));
   });
 
+  test('reads everything again from a consumer that was at the end, and says when an end cannot be reached', async () => {
+    const input = await services.topic('in');
+    await fill(services, input, 40);
+    await using consumer = await createConsumer({ vars: services.vars(), topics: [input] });
+    for (let round = 0; round < 3; round++) {
+      let count = 0;
+      for await (const _ of consumeAllMessages(consumer)) count++;
+      assert.equal(count, 40);
+    }
+    const paused = async (): Promise<void> => {
+      for await (const record of consumeAllMessages(consumer, { stallTimeoutMs: 500 })) {
+        await consumer.pause(consumer.assignment().filter(({ partition }) => partition === record.partition));
+      }
+    };
+    await assert.rejects(paused(), /No record came for 500 ms of .* before its end/);
+  });
+
   test('carries keys, values, headers and timestamps unchanged', async () => {
     const input = await services.topic('in');
     const vars = services.vars();

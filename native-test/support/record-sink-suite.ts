@@ -84,6 +84,39 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       for (const [key, partition] of expected) assert.equal((await producer.send({ topic, key, value: 'v' })).partition, partition, key);
     });
 
+    test('takes records without a promise while there is room, and takes none when there is not', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services, { PRODUCER_QUEUE_MAX_RECORDS: '50' });
+      const record = (number: number): { topic: string; partition: number; value: string } => ({ topic, partition: 0, value: `${number}` });
+      const offsets: number[] = [];
+      let taken = 0;
+      while (producer.tryEnqueue(record(taken), (error, metadata) => offsets.push(error === undefined ? metadata!.offset : -1))) taken++;
+      assert.equal(taken, 50);
+      assert.equal(producer.inFlight, 50);
+      // It is nobody's turn before those in line.
+      const waiting = producer.enqueue(record(50));
+      assert.equal(producer.tryEnqueue(record(51)), false);
+      await (await waiting).delivered;
+      assert.throws(() => producer.tryEnqueue({ topic, value: Buffer.alloc(100_000_000) }), { code: 'ERR_TOO_LARGE' });
+      assert.equal(producer.tryEnqueue(record(51)), true);
+      await producer.flush();
+      assert.deepEqual(
+        offsets,
+        Array.from({ length: 50 }, (_, index) => index),
+      );
+      assert.deepEqual(
+        (await readAll(services, topic)).map(({ value }) => Number(value)),
+        Array.from({ length: 52 }, (_, index) => index),
+      );
+      // A failure without a callback is raised, as an unobserved delivery's is.
+      const failing = await open(services);
+      assert.equal(failing.tryEnqueue({ topic, partition: 77, value: 'x' }), true);
+      await assert.rejects(failing.flush(), (error) => error instanceof DeliveryError && error.kafkaCode === UNKNOWN_PARTITION);
+      await assert.rejects(failing.close(), DeliveryError);
+      assert.throws(() => failing.tryEnqueue(record(0)), { code: 'ERR_CLOSED' });
+    });
+
     test('delivers batches, with one promise, in order, their places by column', async () => {
       await using services = await startServices();
       const topic = await services.topic('sink');

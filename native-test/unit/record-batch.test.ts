@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { packMessages, type RawMessage, TopicTable } from '../../src/binding/pack.ts';
+import type { RawMessage } from '../../src/binding/node-rdkafka.ts';
+import { packMessages, TopicTable } from '../../src/binding/pack.ts';
 import { type ConsumerRecord, RecordBatch, type RecordDecoders } from '../../src/binding/record-batch.ts';
 import { DecodeError } from '../../src/errors.ts';
 import { type RecordHeader, rawDeserializer, stringDeserializer } from '../../src/serde.ts';

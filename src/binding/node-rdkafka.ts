@@ -1,7 +1,6 @@
 import { createRequire } from 'node:module';
 import { ConnectError, FatalError, ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { isAuthenticationCode, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
-import type { RawMessage } from './pack.ts';
 
 /**
  * What this package uses of node-rdkafka 3.6.1, its undocumented parts included: `_client` is the C++ object, whose `consume`
@@ -189,4 +188,15 @@ export function checkCode(
 export function errorOfCode(code: number): RawError {
   for (const [text, known] of codeByText) if (known === code) return { code, message: text };
   return { code, message: `error ${code}` };
+}
+
+/** A record as node-rdkafka hands it out. */
+export interface RawMessage {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp?: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: readonly object[];
 }

@@ -1,6 +1,6 @@
 import { consumeError } from './consume-error.ts';
-import type { RawConsumer, TopicPartitionOffset } from './node-rdkafka.ts';
-import { packMessages, type RawMessage, type TopicTable } from './pack.ts';
+import type { RawConsumer, RawMessage, TopicPartitionOffset } from './node-rdkafka.ts';
+import { packMessages, type TopicTable } from './pack.ts';
 import type { RecordBatch, RecordDecoders } from './record-batch.ts';
 import type { RecordSource } from './record-source.ts';
 import { releaseWaitSlot, takeWaitSlot } from './wait-slots.ts';

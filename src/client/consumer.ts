@@ -47,7 +47,8 @@ export interface OffsetKeeper {
   revoking(partitions: readonly TopicPartition[], closing: boolean): Promise<void>;
   /** The partition continues elsewhere: what was handed over before no longer counts. */
   seeked(partition: TopicPartition, epoch: number): void;
-  delivered(topicIndex: number, partition: number, offset: number): void;
+  /** Records `from` up to `to` (exclusive) of the batch are handed over. */
+  delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void;
   /** Stores what is finished by now; called once a batch. */
   settle(): void;
   /** Stores and commits what is finished, within the deadline. */
@@ -218,11 +219,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const records: ConsumerRecord<K, V, H>[] = [];
     const deadline = performance.now() + timeoutMs;
     while (records.length < count) {
-      const record = this.#takeReady();
-      if (record !== undefined) {
-        records.push(record);
-        continue;
-      }
+      if (this.#takeRun(records, count)) continue;
       if (performance.now() >= deadline) break;
       try {
         await this.#waitForRecord(deadline, signal);
@@ -263,12 +260,37 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       pending.catch(() => undefined);
       return undefined;
     }
-    this.#index = index + 1;
-    this.#keeper!.delivered(batch.topicIndexes[index]!, batch.partitions[index]!, batch.offsets[index]!);
-    // The next batch is fetched while the rest of this one is handled.
-    if (index === batch.length >>> 1 && this.#batches.length === 1 && this.#fetching === undefined)
-      this.#fetchAhead(this.#settings.prefetchRecords);
+    this.#handOver(batch, index + 1);
     return new ConsumerRecord(batch, index);
+  }
+
+  /** Takes records that are ready until `records` has `count`, or a batch is at its end. False when none is ready. */
+  #takeRun(records: ConsumerRecord<K, V, H>[], count: number): boolean {
+    const first = this.#takeReady();
+    if (first === undefined) return false;
+    records.push(first);
+    const { batch } = first;
+    // Whatever must be looked at for each record is left to #takeReady.
+    if (this.#settings.minimumAgeMs > 0 || batch.epoch !== this.#epoch || batch.preparesRecords || batch !== this.#batches[0]) return true;
+    const from = this.#index;
+    const to = Math.min(batch.length, from + count - records.length);
+    for (let index = from; index < to; index++) records.push(new ConsumerRecord(batch, index));
+    if (to > from) this.#handOver(batch, to);
+    return true;
+  }
+
+  /** Counts the records of the current batch up to `to` (exclusive) as handed over. */
+  #handOver(batch: RecordBatch<K, V, H>, to: number): void {
+    const from = this.#index;
+    this.#index = to;
+    this.#keeper!.delivered(batch, from, to);
+    // The next batch is fetched while this one is handled.
+    if (from === 0 && this.#batches.length === 1 && this.#fetching === undefined) this.#fetchAhead(this.#settings.prefetchRecords);
+  }
+
+  /** @internal The next record if it is there already, so that a loop needs no promise of {@link consume} for it. */
+  takeBuffered(signal: AbortSignal | undefined): ConsumerRecord<K, V, H> | undefined {
+    return signal?.aborted ? undefined : this.#takeReady();
   }
 
   /** A fetch nobody waits for; what goes wrong is raised at the next call. */

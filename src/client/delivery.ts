@@ -48,11 +48,7 @@ export class Delivery implements Outstanding {
   /** @internal */
   readonly reserved: number;
   readonly #callback: DeliveryCallback | undefined;
-  #settled = false;
-  #partition = -1;
-  #offset = -1;
-  #timestamp = -1;
-  #error: DeliveryError | undefined;
+  #outcome: RecordMetadata | DeliveryError | undefined;
   #promise: Promise<RecordMetadata> | undefined;
   #resolve: ((metadata: RecordMetadata) => void) | undefined;
   #reject: ((error: DeliveryError) => void) | undefined;
@@ -66,7 +62,7 @@ export class Delivery implements Outstanding {
 
   /** True when the report is in. */
   get settled(): boolean {
-    return this.#settled;
+    return this.#outcome !== undefined;
   }
 
   get observed(): boolean {
@@ -79,35 +75,54 @@ export class Delivery implements Outstanding {
    */
   get delivered(): Promise<RecordMetadata> {
     this.#promise ??= new Promise((resolve, reject) => {
-      if (!this.#settled) {
+      if (this.#outcome === undefined) {
         this.#resolve = resolve;
         this.#reject = reject;
-      } else if (this.#error !== undefined) reject(this.#error);
-      else resolve(this.#metadata());
+      } else if (this.#outcome instanceof DeliveryError) reject(this.#outcome);
+      else resolve(this.#outcome);
     });
     return this.#promise;
   }
 
-  #metadata(): RecordMetadata {
-    return { topic: this.topic, partition: this.#partition, offset: this.#offset, timestamp: this.#timestamp };
-  }
-
   /** @internal */
   settle(_index: number, partition: number, offset: number, timestamp: number): boolean {
-    this.#settled = true;
-    this.#partition = partition;
-    this.#offset = offset;
-    this.#timestamp = timestamp;
-    if (this.#resolve !== undefined) this.#resolve(this.#metadata());
-    if (this.#callback !== undefined) this.#callback(undefined, this.#metadata());
+    const metadata = { topic: this.topic, partition, offset, timestamp };
+    this.#outcome = metadata;
+    this.#resolve?.(metadata);
+    this.#callback?.(undefined, metadata);
     return true;
   }
 
   /** @internal */
   fail(_index: number, error: DeliveryError): boolean {
-    this.#settled = true;
-    this.#error = error;
+    this.#outcome = error;
     this.#reject?.(error);
+    this.#callback?.(error, undefined);
+    return true;
+  }
+}
+
+/** One record on its way of which nobody holds a {@link Delivery}: only its callback, if any, is told. */
+export class CallbackDelivery implements Outstanding {
+  readonly topic: string;
+  readonly reserved = 0;
+  readonly #callback: DeliveryCallback | undefined;
+
+  constructor(topic: string, callback: DeliveryCallback | undefined) {
+    this.topic = topic;
+    this.#callback = callback;
+  }
+
+  get observed(): boolean {
+    return this.#callback !== undefined;
+  }
+
+  settle(_index: number, partition: number, offset: number, timestamp: number): boolean {
+    this.#callback?.(undefined, { topic: this.topic, partition, offset, timestamp });
+    return true;
+  }
+
+  fail(_index: number, error: DeliveryError): boolean {
     this.#callback?.(error, undefined);
     return true;
   }

@@ -3,6 +3,13 @@ import type { HeadersInput } from '../serde.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Names seen, each as its length and its UTF-8 bytes: the same few come with every record. */
+const packedNames = new Map<string, Buffer>();
+const PACKED_NAMES_MAX = 1_000;
+
+/** Where headers are put together; grows to the largest. */
+let scratch = Buffer.allocUnsafeSlow(4_096);
+
 /**
  * Headers in the packed layout of `RecordBatch`: name length, name, value length (-1 for null), value.
  *
@@ -10,36 +17,57 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function packHeaders(headers: HeadersInput | undefined, topic: string): Buffer | undefined {
   if (headers === undefined) return undefined;
-  const parts: (string | Uint8Array | null)[] = [];
-  let bytes = 0;
-  const add = (name: string, value: string | Uint8Array | null): void => {
-    checkName(name, topic);
-    if (typeof value === 'string') checkText(name, 'value', value, topic, /\p{Surrogate}/u, 'half a surrogate pair');
-    else if (value !== null && !(value instanceof Uint8Array)) {
-      throw new EncodeError(`Expected the header ${name} of a record for ${topic} to be text, bytes or null, got ${typeof value}`, {
-        topic,
-      });
-    }
-    parts.push(name, value);
-    bytes += 8 + Buffer.byteLength(name) + (value === null ? 0 : typeof value === 'string' ? Buffer.byteLength(value) : value.length);
-  };
+  let end = 0;
   if (Symbol.iterator in headers) {
-    for (const { name, value } of headers as Iterable<{ name: string; value: string | Uint8Array | null }>) add(name, value);
-  } else for (const [name, value] of Object.entries(headers)) add(name, value);
-  if (bytes === 0) return undefined;
-  const packed = Buffer.allocUnsafe(bytes);
-  let at = 0;
-  for (const part of parts) {
-    if (part === null) {
-      at = packed.writeInt32LE(-1, at);
-      continue;
+    for (const { name, value } of headers as Iterable<{ name: string; value: string | Uint8Array | null }>) {
+      end = packHeader(end, name, value, topic);
     }
-    const length = typeof part === 'string' ? packed.write(part, at + 4) : part.length;
-    packed.writeInt32LE(length, at);
-    if (typeof part !== 'string') packed.set(part, at + 4);
-    at += 4 + length;
+  } else for (const [name, value] of Object.entries(headers)) end = packHeader(end, name, value, topic);
+  return end === 0 ? undefined : Buffer.from(scratch.subarray(0, end));
+}
+
+/** Writes a header at `at` of the scratch and returns where it ends. */
+function packHeader(at: number, name: string, value: string | Uint8Array | null, topic: string): number {
+  const packedName = packedNames.get(name) ?? packName(name, topic);
+  const most = typeof value === 'string' ? value.length * 3 : (value?.length ?? 0);
+  if (at + packedName.length + 4 + most > scratch.length) growScratch(at, at + packedName.length + 4 + most);
+  scratch.set(packedName, at);
+  const start = at + packedName.length + 4;
+  let length: number;
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw unsendable(name, 'value', topic, 'half a surrogate pair');
+    length = scratch.write(value, start);
+  } else if (value === null) length = -1;
+  else if (value instanceof Uint8Array) {
+    scratch.set(value, start);
+    length = value.length;
+  } else {
+    throw new EncodeError(`Expected the header ${name} of a record for ${topic} to be text, bytes or null, got ${typeof value}`, { topic });
   }
+  scratch.writeInt32LE(length, start - 4);
+  return start + Math.max(length, 0);
+}
+
+function packName(name: string, topic: string): Buffer {
+  if (typeof name !== 'string' || name === '') {
+    throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
+  }
+  if (name.includes('\0') || !name.isWellFormed()) throw unsendable(name, 'name', topic, 'a NUL or half a surrogate pair');
+  const packed = Buffer.alloc(4 + Buffer.byteLength(name));
+  packed.writeInt32LE(packed.write(name, 4), 0);
+  if (packedNames.size >= PACKED_NAMES_MAX) packedNames.clear();
+  packedNames.set(name, packed);
   return packed;
+}
+
+function growScratch(used: number, needed: number): void {
+  const larger = Buffer.allocUnsafeSlow(Math.max(needed, scratch.length * 2));
+  larger.set(scratch.subarray(0, used));
+  scratch = larger;
+}
+
+function unsendable(name: string, part: string, topic: string, what: string): EncodeError {
+  return new EncodeError(`The header ${name} of a record for ${topic} has a ${part} that holds ${what}, which cannot be sent`, { topic });
 }
 
 /** What `message.max.bytes` counts of packed headers. */
@@ -59,18 +87,6 @@ function varintBytes(value: number): number {
   let bytes = 1;
   for (let rest = (value < 0 ? -value * 2 - 1 : value * 2) >>> 7; rest > 0; rest >>>= 7) bytes++;
   return bytes;
-}
-
-function checkName(name: string, topic: string): void {
-  if (typeof name !== 'string' || name === '') {
-    throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
-  }
-  checkText(name, 'name', name, topic, /[\0\p{Surrogate}]/u, 'a NUL or half a surrogate pair');
-}
-
-function checkText(name: string, part: string, text: string, topic: string, wrong: RegExp, what: string): void {
-  if (!wrong.test(text)) return;
-  throw new EncodeError(`The header ${name} of a record for ${topic} has a ${part} that holds ${what}, which cannot be sent`, { topic });
 }
 
 /**

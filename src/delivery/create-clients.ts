@@ -85,8 +85,6 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
     throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
   }
   const settings = consumerSettings(vars, {
-    // Reports the end of a partition, which `consumeAllMessages` waits for; costs nothing on the way there.
-    'enable.partition.eof': true,
     // A topic that is waited for is looked for often; librdkafka's default is five minutes.
     ...(options.missingTopics === 'wait' ? { 'topic.metadata.refresh.interval.ms': 2_000 } : {}),
     ...(options.groupId === undefined ? {} : { 'group.id': options.groupId }),

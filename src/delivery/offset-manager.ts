@@ -40,6 +40,8 @@ export class OffsetManager implements OffsetKeeper {
   /** What was produced before this consumer was made cannot be an output of its records. */
   readonly #since = currentSequence();
   #dirty = false;
+  #lastKey = -1;
+  #lastTracker: OffsetTracker | undefined;
 
   constructor(consumer: AnyConsumer, outputs: () => Iterable<AnyProducer>) {
     this.#consumer = consumer;
@@ -51,6 +53,7 @@ export class OffsetManager implements OffsetKeeper {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
       this.#assigned.set(key, { topic, partition, tracker: new OffsetTracker(epoch), stored: undefined });
     }
+    this.#lastKey = -1;
   }
 
   seeked(at: TopicPartition, epoch: number): void {
@@ -58,8 +61,24 @@ export class OffsetManager implements OffsetKeeper {
     this.assigned([at], epoch);
   }
 
-  delivered(topicIndex: number, partition: number, offset: number): void {
-    this.#assigned.get(partitionKey(topicIndex, partition))?.tracker.deliver(offset);
+  delivered({ topicIndexes, partitions, offsets }: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void {
+    for (let index = from; index < to; ) {
+      const topicIndex = topicIndexes[index]!;
+      const partition = partitions[index]!;
+      const start = index++;
+      while (index < to && partitions[index] === partition && topicIndexes[index] === topicIndex) index++;
+      this.#trackerOf(topicIndex, partition)?.deliverRun(offsets, start, index);
+    }
+  }
+
+  /** Records come in runs of one partition, so the last look-up mostly answers the next. */
+  #trackerOf(topicIndex: number, partition: number): OffsetTracker | undefined {
+    const key = partitionKey(topicIndex, partition);
+    if (key !== this.#lastKey) {
+      this.#lastTracker = this.#assigned.get(key)?.tracker;
+      this.#lastKey = key;
+    }
+    return this.#lastTracker;
   }
 
   /** Notes a record as done, as soon as everything produced so far by the linked producers is acknowledged. */
@@ -78,9 +97,9 @@ export class OffsetManager implements OffsetKeeper {
     if (batch instanceof RecordBatch && batch.topics === this.#consumer.topicNames) {
       // A view of this consumer: its numbers are at hand, without a look-up by name.
       const { index } = record as unknown as View;
-      const assigned = this.#assigned.get(partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!));
-      if (assigned === undefined || batch.epoch < assigned.tracker.epoch) return;
-      this.#dirty = assigned.tracker.finish(batch.offsets[index]!, required) || this.#dirty;
+      const tracker = this.#trackerOf(batch.topicIndexes[index]!, batch.partitions[index]!);
+      if (tracker === undefined || batch.epoch < tracker.epoch) return;
+      if (tracker.finish(batch.offsets[index]!, required)) this.#dirty = true;
       return;
     }
     const assigned = this.#assigned.get(partitionKey(this.#consumer.topicIndex(record.topic), record.partition));
@@ -153,6 +172,7 @@ export class OffsetManager implements OffsetKeeper {
     if (!closing) await this.#drain(leaving, DRAIN_TIMEOUT_MS);
     if (this.#consumer.autoCommit) this.#consumer.handle.storeOffsets(this.#due(leaving));
     for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
+    this.#lastKey = -1;
   }
 
   /** Waits until every record handed over of these partitions is finished, or the deadline; a close has its own. */

@@ -39,6 +39,11 @@ export class OffsetTracker {
     this.#next = offset + 1;
   }
 
+  /** As {@link deliver} for records `from` up to `to` (exclusive) of a batch's offsets, all of this partition. */
+  deliverRun(offsets: Float64Array, from: number, to: number): void {
+    for (let index = from; index < to; index++) this.deliver(offsets[index]!);
+  }
+
   /**
    * Notes that a record is done, once the outputs numbered up to `required` are acknowledged (0: it has none outstanding).
    * False when the record is not awaited here: never delivered, or passed already.

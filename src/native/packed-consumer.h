@@ -33,6 +33,8 @@ class PackedConsumer : public Nan::ObjectWrap {
   static NAN_METHOD(Close);
 
   v8::Local<v8::Value> Drain(size_t max_records, size_t max_bytes);
+  /** Moves messages from the queue to `taken_`, at most as many; false when there was none. */
+  bool Take(size_t max_records);
   v8::Local<v8::Object> Pack(const std::vector<rd_kafka_message_t*>& records);
   int32_t TopicIndex(const std::string& name);
   void Release();
@@ -45,6 +47,8 @@ class PackedConsumer : public Nan::ObjectWrap {
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::vector<rd_kafka_message_t*> taken_;
+  /** Whether the ends of partitions come as messages, too (`enable.partition.eof`). */
+  bool marks_partition_ends_;
 };
 
 }  // namespace toolkit

@@ -28,7 +28,7 @@ export async function consumeMessage<K, V, H>(
   metrics?: MetricsRecorder | undefined,
   options?: WaitOptions | undefined,
 ): Promise<ConsumerRecord<K, V, H>> {
-  const record = await consumer.consume(options);
+  const record = consumer.takeBuffered(options?.signal) ?? (await consumer.consume(options));
   metrics?.incMessagesConsumed(1);
   decodeNow(record);
   return record;
