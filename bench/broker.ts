@@ -10,6 +10,7 @@ import { RECORD_BYTES, RecordMaker } from './records.ts';
 /** A mock partition drops its oldest records above 5 MB; the rest of the record's bytes is what the batch format adds. */
 const MOCK_PARTITION_BYTES = 4_500_000;
 const RECORD_OVERHEAD_BYTES = 16;
+const HEADER_BYTES = 44;
 
 const ADMIN_TIMEOUT_MS = 30_000;
 
@@ -17,23 +18,30 @@ const ADMIN_TIMEOUT_MS = 30_000;
 export interface Broker extends AsyncDisposable {
   readonly kind: 'mock' | 'kafka';
   readonly bootstrapServers: string;
-  readonly inputTopics: readonly string[];
+  /** Topics of records with so many headers. */
+  readonly inputTopics: ReadonlyMap<number, readonly string[]>;
   readonly outputTopics: readonly string[];
 }
 
 /** How many records the topics of the mock cluster can hold without compression. */
-export function mockRecordsMax(topics: number): number {
-  return Math.floor((topics * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / (RECORD_BYTES + RECORD_OVERHEAD_BYTES));
+export function mockRecordsMax(topics: number, headers: number): number {
+  const recordBytes = RECORD_BYTES + RECORD_OVERHEAD_BYTES + headers * HEADER_BYTES;
+  return Math.floor((topics * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / recordBytes);
 }
 
 /** Starts the mock cluster, or uses the Kafka at `bootstrapServers`, and makes the bench's topics there. */
-export async function openBroker({ bootstrapServers, topics }: Pick<BenchOptions, 'bootstrapServers' | 'topics'>): Promise<Broker> {
+export async function openBroker({
+  bootstrapServers,
+  topics,
+  headers,
+}: Pick<BenchOptions, 'bootstrapServers' | 'topics' | 'headers'>): Promise<Broker> {
   const run = `bench-${process.pid}-${Date.now().toString(36)}`;
   const names = (kind: string): string[] => Array.from({ length: topics }, (_, number) => `${run}-${kind}-${number}`);
-  const inputTopics = names('in');
+  const inputTopics = new Map(headers.map((count) => [count, names(`in-${count}`)]));
   const outputTopics = names('out');
+  const all = [...[...inputTopics.values()].flat(), ...outputTopics];
   if (bootstrapServers === undefined) {
-    const cluster = await startMockCluster({ topics: [...inputTopics, ...outputTopics] });
+    const cluster = await startMockCluster({ topics: all });
     return {
       kind: 'mock',
       bootstrapServers: cluster.bootstrapServers,
@@ -42,25 +50,27 @@ export async function openBroker({ bootstrapServers, topics }: Pick<BenchOptions
       [Symbol.asyncDispose]: () => cluster.close(),
     };
   }
-  await createTopics(bootstrapServers, [...inputTopics, ...outputTopics]);
+  await createTopics(bootstrapServers, all);
   return {
     kind: 'kafka',
     bootstrapServers,
     inputTopics,
     outputTopics,
-    [Symbol.asyncDispose]: () => deleteTopics(bootstrapServers, [...inputTopics, ...outputTopics]),
+    [Symbol.asyncDispose]: () => deleteTopics(bootstrapServers, all),
   };
 }
 
 /** Produces `records` records, each partition's in the order {@link RecordMaker} numbers them. */
 export async function fillInput({ bootstrapServers, inputTopics }: Broker, records: number): Promise<void> {
-  const maker = new RecordMaker(inputTopics);
   await using producer = await createProducer({
     vars: parseRuntimeVars({ ...process.env, KAFKA_BOOTSTRAP_SERVERS: bootstrapServers }),
     // The mock broker answers a fetch with one batch a partition: small batches would make the broker the limit.
     config: { 'linger.ms': 1000, 'batch.num.messages': 2000, 'compression.codec': 'none' },
   });
-  for (let index = 0; index < records; index++) await producer.enqueue(maker.make(index));
+  for (const [headers, topics] of inputTopics) {
+    const maker = new RecordMaker(topics, headers);
+    for (let index = 0; index < records; index++) await producer.enqueue(maker.make(index));
+  }
   await producer.flush({ timeoutMs: 60_000 });
 }
 

@@ -62,17 +62,21 @@ function peakRssMb(): number {
 
 /** Runs a contender in a process of its own: the job comes by message, the report goes back by message. */
 export function contend(run: (job: Job, meter: Meter) => Promise<readonly string[]>): void {
-  process.once('message', (message) => {
-    const job = message as Job;
+  answer(async (job) => {
     const meter = new Meter();
-    void run(job, meter)
-      .then((faults) => meter.report(job.records, faults))
-      .then(
-        (report) => process.send?.({ report }, () => process.disconnect()),
-        (error: unknown) => {
-          process.exitCode = 1;
-          process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, () => process.disconnect());
-        },
-      );
+    return meter.report(job.records, await run(job, meter));
+  });
+}
+
+/** As {@link contend} for a contender that measures itself. */
+export function answer(run: (job: Job) => Promise<Report>): void {
+  process.once('message', (message) => {
+    void run(message as Job).then(
+      (report) => process.send?.({ report }, () => process.disconnect()),
+      (error: unknown) => {
+        process.exitCode = 1;
+        process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, () => process.disconnect());
+      },
+    );
   });
 }

@@ -5,10 +5,29 @@ export const MODES = ['async', 'sync', 'batch', 'pipeline', 'produce', 'produce-
 /** What a contender does with records; `bench/README.md` describes each. */
 export type Mode = (typeof MODES)[number];
 
-export const CLIENTS = ['rdkafka-toolkit', 'rdkafka-toolkit-portable', 'node-rdkafka'] as const;
+export const CLIENTS = [
+  'rdkafka-toolkit',
+  'rdkafka-toolkit-portable',
+  'node-rdkafka',
+  'kafkajs',
+  'confluent-kafka-python',
+  'rdkafka_performance',
+] as const;
 
-/** Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`. */
+/** Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `rdkafka_performance` librdkafka's own C program. */
 export type ClientName = (typeof CLIENTS)[number];
+
+/** What the peers that are not measured in every mode can do. */
+const MODES_OF: Partial<Record<ClientName, readonly Mode[]>> = {
+  kafkajs: ['async', 'batch'],
+  'confluent-kafka-python': ['async', 'batch', 'produce'],
+  rdkafka_performance: ['batch', 'produce'],
+};
+
+/** Whether there is a contender for this client and mode. */
+export function canRun(client: ClientName, mode: Mode): boolean {
+  return MODES_OF[client]?.includes(mode) ?? true;
+}
 
 /** Partitions of every bench topic, those of the mock cluster. */
 export const PARTITIONS_PER_TOPIC = 4;
@@ -33,6 +52,8 @@ export interface Job extends Contestant {
   readonly inputTopics: readonly string[];
   readonly outputTopics: readonly string[];
   readonly records: number;
+  /** Headers of every record. */
+  readonly headers: number;
 }
 
 /** What a contender's process answers. */
@@ -53,6 +74,7 @@ export interface Report {
 export interface Row extends Omit<Report, 'faults'>, Contestant {
   readonly mode: Mode;
   readonly records: number;
+  readonly headers: number;
   /** Key and value of one record. */
   readonly recordBytes: number;
   readonly repeat: number;

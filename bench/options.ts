@@ -1,15 +1,18 @@
 import { parseArgs } from 'node:util';
 import { ConfigError } from 'rdkafka-toolkit';
 import { mockRecordsMax } from './broker.ts';
-import { CLIENTS, type Contestant, MODES, type Mode } from './job.ts';
+import { CLIENTS, type ClientName, type Contestant, MODES, type Mode } from './job.ts';
+import { whyMissing } from './programs.ts';
 
 export const USAGE: string = `npm run bench -- [options]
   --modes LIST     of ${MODES.join(',')} (default: all)
-  --peers LIST     of rdkafka-toolkit-portable,node-rdkafka (default: both), or none
+  --peers LIST     of ${CLIENTS.slice(1).join(',')},
+                   none, or all that are there (default: the first two)
   --records N      records a run (default 400000; sync takes a fraction of it, idle a hundred)
   --repeats R      (default 3)
   --json FILE      writes every run as a row
   --sweep VAR=A,B  measures the toolkit with its defaults beside the toolkit with each value; may be given again
+  --headers LIST   headers of every record; 0,2 measures both (default 0)
   --topics N       spreads the records over so many topics of 4 partitions (default 8)
   --kafka          runs on KAFKA_BOOTSTRAP_SERVERS instead of the embedded mock broker
   --smoke          few records, one repeat: does it work?
@@ -24,6 +27,7 @@ export interface BenchOptions {
   readonly modes: readonly Mode[];
   readonly contestants: readonly Contestant[];
   readonly topics: number;
+  readonly headers: readonly number[];
   readonly records: number;
   readonly syncRecords: number;
   readonly idleRecords: number;
@@ -41,6 +45,7 @@ const options = {
   json: { type: 'string' },
   sweep: { type: 'string', multiple: true },
   topics: { type: 'string', default: '8' },
+  headers: { type: 'string', default: '0' },
   kafka: { type: 'boolean', default: false },
   smoke: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -56,15 +61,15 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   if (values.help) return undefined;
   const faults: string[] = [];
   const modes = pick('--modes', values.modes ?? MODES.join(','), MODES, faults);
-  const peers = values.peers === 'none' ? [] : pick('--peers', values.peers, CLIENTS.slice(1), faults, ' or none');
+  const peers = parsePeers(values.peers, faults);
   const records = count('--records', values.records ?? (values.smoke ? '20000' : '400000'), faults);
   const repeats = count('--repeats', values.repeats ?? (values.smoke ? '1' : '3'), faults);
   if (values.kafka && !kafkaAddress) faults.push('Expected KAFKA_BOOTSTRAP_SERVERS to be set with --kafka');
   const topics = count('--topics', values.topics, faults);
-  if (!values.kafka && records > mockRecordsMax(topics)) {
-    faults.push(
-      `Expected --records to be at most ${mockRecordsMax(topics)} on the mock broker, which keeps 5 MB a partition, got ${records}`,
-    );
+  const headers = values.headers.split(',').map((text) => count('--headers', text, faults, 0));
+  const recordsMax = mockRecordsMax(topics, Math.max(...headers));
+  if (!values.kafka && records > recordsMax) {
+    faults.push(`Expected --records to be at most ${recordsMax} on the mock broker, which keeps 5 MB a partition, got ${records}`);
   }
   const variants = (values.sweep ?? []).flatMap((text) => sweep(text, faults));
   if (faults.length > 0) throw new ConfigError(faults);
@@ -75,6 +80,7 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
         ? [{ client: 'rdkafka-toolkit', vars: {} }, ...variants]
         : CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client)).map((client) => ({ client, vars: {} })),
     topics,
+    headers,
     records,
     syncRecords: Math.min(records, Math.max(50, Math.round(records * SYNC_SHARE))),
     idleRecords: values.smoke ? 10 : 100,
@@ -82,6 +88,19 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
     json: values.json,
     bootstrapServers: values.kafka ? kafkaAddress : undefined,
   };
+}
+
+/** `all` leaves out what is not installed; a peer that is asked for by name must be there. */
+function parsePeers(text: string, faults: string[]): readonly ClientName[] {
+  const others = CLIENTS.slice(1);
+  if (text === 'none') return [];
+  if (text === 'all') return others.filter((client) => whyMissing(client) === undefined);
+  const peers = pick('--peers', text, others, faults, ', all or none');
+  for (const client of peers) {
+    const reason = whyMissing(client);
+    if (reason !== undefined) faults.push(`Cannot measure ${client}: ${reason}`);
+  }
+  return peers;
 }
 
 function sweep(text: string, faults: string[]): Contestant[] {
@@ -100,8 +119,10 @@ function pick<T extends string>(flag: string, text: string, known: readonly T[],
   return known.filter((name) => names.includes(name));
 }
 
-function count(flag: string, text: string, faults: string[]): number {
+function count(flag: string, text: string, faults: string[], least = 1): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) faults.push(`Expected ${flag} to be a whole number above 0, got "${text}"`);
+  if (!Number.isSafeInteger(value) || value < least || text.trim() === '') {
+    faults.push(`Expected ${flag} to be a whole number from ${least}, got "${text}"`);
+  }
   return value;
 }

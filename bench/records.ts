@@ -14,6 +14,29 @@ export interface BenchRecord {
   readonly partition: number;
   readonly key: Buffer;
   readonly value: Buffer;
+  readonly headers: readonly BenchHeader[] | undefined;
+}
+
+export interface BenchHeader {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Records that share a trace id; made once, so that making headers is no part of what is measured. */
+const TRACES = 1024;
+const traceIds = Array.from({ length: TRACES }, (_, trace) => `4bf92f3577b34da6a3ce929d${trace.toString(16).padStart(8, '0')}`);
+const TRACE_ID_LENGTH = 32;
+
+/** Records of which one has its headers compared in full; of the others only their number and the first one's length are. */
+const COMPARED_HEADERS = 16;
+
+/** Headers of a usual kind, for record number `index % TRACES`; the first one tells them apart. */
+function headerSets(count: number): BenchHeader[][] {
+  return traceIds.map((value) =>
+    Array.from({ length: count }, (_, number) =>
+      number === 0 ? { name: 'trace-id', value } : { name: `source-${number}`, value: 'rdkafka-toolkit bench' },
+    ),
+  );
 }
 
 /**
@@ -23,11 +46,13 @@ export interface BenchRecord {
 export class RecordMaker {
   readonly #topics: readonly string[];
   readonly #places: number;
+  readonly #headers: readonly BenchHeader[][] | undefined;
   readonly #key = Buffer.alloc(KEY_BYTES);
   readonly #value = Buffer.alloc(VALUE_BYTES);
 
-  constructor(topics: readonly string[]) {
+  constructor(topics: readonly string[], headers: number) {
     this.#topics = topics;
+    this.#headers = headers === 0 ? undefined : headerSets(headers);
     this.#places = topics.length * PARTITIONS_PER_TOPIC;
     // Neither constant nor random: compresses about as well as small JSON does.
     for (let at = 0; at < VALUE_BYTES; at++) this.#value[at] = (at * at * 31 + at * 7) & (at % 3 === 0 ? 0xff : 0x3f);
@@ -44,6 +69,7 @@ export class RecordMaker {
       partition: place % PARTITIONS_PER_TOPIC,
       key: this.#key,
       value: this.#value,
+      headers: this.#headers?.[index % TRACES],
     };
   }
 }
@@ -66,12 +92,15 @@ export function expectedChecksum(records: number): number {
 export class RecordChecker {
   readonly #firstPlace: ReadonlyMap<string, number>;
   readonly #next: Float64Array;
+  readonly #headers: number;
   #count = 0;
   #sum = 0;
+  #lastIndex = -1;
   #faultCount = 0;
   readonly #faults: string[] = [];
 
-  constructor(topics: readonly string[]) {
+  constructor(topics: readonly string[], headers = 0) {
+    this.#headers = headers;
     this.#firstPlace = new Map(topics.map((topic, number) => [topic, number * PARTITIONS_PER_TOPIC]));
     this.#next = new Float64Array(topics.length * PARTITIONS_PER_TOPIC);
   }
@@ -86,6 +115,7 @@ export class RecordChecker {
     if (this.#next[place] !== offset) this.#fault(`${topic} [${partition}] @ ${offset}: expected offset ${this.#next[place]}`);
     this.#next[place] = offset + 1;
     const index = offset * this.#next.length + place;
+    this.#lastIndex = index;
     if (key?.length !== KEY_BYTES || value?.length !== VALUE_BYTES) {
       this.#fault(`${topic} [${partition}] @ ${offset}: key or value has the wrong length`);
       return;
@@ -95,6 +125,16 @@ export class RecordChecker {
     if (value.readUInt32LE(0) !== index || key.readUInt32LE(0) !== index || last !== checkByte(index)) {
       this.#fault(`${topic} [${partition}] @ ${offset}: not the record that was produced there`);
     }
+  }
+
+  /** Checks the headers of the record that was checked last. */
+  checkHeaders(count: number, first: Buffer | string | null | undefined): void {
+    const index = this.#lastIndex;
+    const wrong =
+      count !== this.#headers ||
+      first?.length !== TRACE_ID_LENGTH ||
+      (index % COMPARED_HEADERS === 0 && String(first) !== traceIds[index % TRACES]);
+    if (wrong) this.#fault(`record ${index}: ${count} headers, the first ${String(first)}`);
   }
 
   /** What is wrong, given how many records there must be; `whole` when they are all that the topics hold. */

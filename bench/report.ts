@@ -25,10 +25,10 @@ export function formatTable(rows: readonly Row[]): string {
     style: { head: [], border: [] },
   });
   for (const group of groups(rows)) {
-    const { mode, records, p50Ms } = group[0]!;
+    const { mode, records, headers, p50Ms } = group[0]!;
     const rate = summarize(group.map((row) => row.recordsPerSecond));
     table.push([
-      mode,
+      headers === 0 ? mode : `${mode}, ${headers} headers`,
       contestantName(group[0]!),
       whole.format(records),
       whole.format(rate.median),
@@ -45,7 +45,7 @@ export function formatTable(rows: readonly Row[]): string {
 function groups(rows: readonly Row[]): Row[][] {
   const byName = new Map<string, Row[]>();
   for (const row of rows) {
-    const name = `${row.mode} ${contestantName(row)}`;
+    const name = `${row.mode} ${row.headers} ${contestantName(row)}`;
     byName.set(name, [...(byName.get(name) ?? []), row]);
   }
   return [...byName.values()].map((group) => group.toSorted((a, b) => a.repeat - b.repeat));
@@ -56,7 +56,9 @@ function medianOf(group: readonly Row[], figure: 'p50Ms' | 'p99Ms' | 'rssMb'): n
 }
 
 function formatRatio(group: readonly Row[], rows: readonly Row[], reference: string): string {
-  const ratio = ratioToReference(rows, group[0]!.mode, contestantName(group[0]!), reference);
+  const { mode, headers } = group[0]!;
+  const comparable = rows.filter((row) => row.headers === headers);
+  const ratio = ratioToReference(comparable, mode, contestantName(group[0]!), reference);
   return ratio === undefined ? '' : ratio.toFixed(2);
 }
 

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { ToolkitError } from 'rdkafka-toolkit';
 import type { Broker } from './broker.ts';
-import type { Job, Report, Row } from './job.ts';
+import { canRun, type Job, type Report, type Row } from './job.ts';
 import type { BenchOptions } from './options.ts';
 import { RECORD_BYTES } from './records.ts';
 
@@ -22,17 +22,22 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
       // Who goes first changes, so that being first is no advantage.
       const contestants = repeat % 2 === 1 ? options.contestants : options.contestants.toReversed();
       for (const [number, { client, vars }] of contestants.entries()) {
-        jobs.push({
-          client,
-          vars,
-          mode,
-          repeat,
-          bootstrapServers: broker.bootstrapServers,
-          groupId: `${broker.inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
-          inputTopics: broker.inputTopics,
-          outputTopics: broker.outputTopics,
-          records: mode === 'sync' ? options.syncRecords : mode === 'idle' ? options.idleRecords : options.records,
-        });
+        if (!canRun(client, mode)) continue;
+        for (const headers of options.headers) {
+          const inputTopics = broker.inputTopics.get(headers)!;
+          jobs.push({
+            client,
+            vars,
+            mode,
+            repeat,
+            bootstrapServers: broker.bootstrapServers,
+            groupId: `${inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
+            inputTopics,
+            outputTopics: broker.outputTopics,
+            records: mode === 'sync' ? options.syncRecords : mode === 'idle' ? options.idleRecords : options.records,
+            headers,
+          });
+        }
       }
     }
   }
@@ -42,8 +47,8 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
 /** Runs a job in a fresh process and waits for its end. */
 export async function runJob(job: Job & { readonly repeat: number }): Promise<Outcome> {
   const { faults, ...figures } = await report(job);
-  const { client, vars, mode, records, repeat } = job;
-  return { row: { client, vars, mode, records, recordBytes: RECORD_BYTES, repeat, ...figures }, faults };
+  const { client, vars, mode, records, headers, repeat } = job;
+  return { row: { client, vars, mode, records, headers, recordBytes: RECORD_BYTES, repeat, ...figures }, faults };
 }
 
 function report(job: Job): Promise<Report> {

@@ -8,13 +8,17 @@ import { connectConsumer, consumeBatches, disconnect, LastOffsets } from './node
  */
 export function runConsume(): void {
   contend(async (job, meter) => {
-    const checker = new RecordChecker(job.inputTopics);
+    const checker = new RecordChecker(job.inputTopics, job.headers);
     const last = new LastOffsets();
     const consumer = await connectConsumer(job);
     await consumeBatches(consumer, 1000, (messages) => {
       if (!meter.started) meter.start(messages.length);
       for (const message of messages) {
         checker.check(message.topic, message.partition, message.offset, message.key as Buffer | null, message.value);
+        if (job.headers > 0) {
+          const headers = message.headers ?? [];
+          checker.checkHeaders(headers.length, Object.values(headers[0] ?? {})[0] as Buffer | undefined);
+        }
         last.note(message);
       }
       consumer.offsetsStore(last.take());

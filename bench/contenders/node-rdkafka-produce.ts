@@ -4,12 +4,12 @@ import { contend } from '../contender.ts';
 import { DeliveryChecker, RecordMaker } from '../records.ts';
 import { connectProducer, disconnect } from './node-rdkafka-client.ts';
 
-/** Records between two polls for delivery reports. */
-const POLL_EVERY = 1000;
+/** Records between two polls for delivery reports: node-rdkafka hands 100 of them to JavaScript a turn of the event loop. */
+const POLL_EVERY = 100;
 
 contend(async (job, meter) => {
   const checker = new DeliveryChecker(job.outputTopics);
-  const maker = new RecordMaker(job.outputTopics);
+  const maker = new RecordMaker(job.outputTopics, job.headers);
   const producer = await connectProducer(job);
   producer.on('delivery-report', (error, { topic, partition, offset }) => {
     if (error) checker.failed();
@@ -17,9 +17,17 @@ contend(async (job, meter) => {
   });
   meter.start(0);
   for (let index = 0; index < job.records; ) {
-    const { topic, partition, key, value } = maker.make(index);
+    const { topic, partition, key, value, headers } = maker.make(index);
     try {
-      producer.produce(topic, partition, value, key);
+      producer.produce(
+        topic,
+        partition,
+        value,
+        key,
+        null,
+        null,
+        headers?.map((header) => ({ [header.name]: header.value })),
+      );
       index++;
     } catch (error) {
       if ((error as { code?: number }).code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) throw error;
@@ -36,7 +44,7 @@ contend(async (job, meter) => {
     producer.flush(60_000, (error) => (error ? reject(error) : resolve()));
   });
   // The flush leaves the last reports to the event loop.
-  for (const deadline = Date.now() + 10_000; checker.count < job.records && Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 60_000; checker.count < job.records && Date.now() < deadline; ) {
     producer.poll();
     await immediate();
   }

@@ -4,13 +4,14 @@ import { varsOf } from '../job.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
+  const checker = new RecordChecker(job.inputTopics, job.headers);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
   const wait = { timeoutMs: 60_000 };
   while (checker.count < job.records) {
     const record = await consumeMessage(consumer, undefined, wait);
     if (!meter.started) meter.start(1);
     checker.check(record.topic, record.partition, record.offset, record.key, record.value);
+    if (job.headers > 0) checker.checkHeaders(record.headers.length, record.headers[0]?.value);
     enqueueAutoCommits(consumer, record);
   }
   meter.stop();

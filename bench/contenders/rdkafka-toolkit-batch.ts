@@ -4,13 +4,16 @@ import { varsOf } from '../job.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
+  const checker = new RecordChecker(job.inputTopics, job.headers);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
   while (checker.count < job.records) {
     const count = Math.min(1000, job.records - checker.count);
     const records = await consumeMessageBatch(consumer, undefined, { count, timeoutMs: 60_000 });
     if (!meter.started) meter.start(records.length);
-    for (const { topic, partition, offset, key, value } of records) checker.check(topic, partition, offset, key, value);
+    for (const record of records) {
+      checker.check(record.topic, record.partition, record.offset, record.key, record.value);
+      if (job.headers > 0) checker.checkHeaders(record.headers.length, record.headers[0]?.value);
+    }
     enqueueAutoCommits(consumer, records);
   }
   meter.stop();

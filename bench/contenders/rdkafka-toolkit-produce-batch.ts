@@ -8,7 +8,7 @@ const BATCH_RECORDS = 500;
 contend(async (job, meter) => {
   const checker = new DeliveryChecker(job.outputTopics);
   // One for each place in a batch, since a maker uses its buffers again.
-  const makers = Array.from({ length: BATCH_RECORDS }, () => new RecordMaker(job.outputTopics));
+  const makers = Array.from({ length: BATCH_RECORDS }, () => new RecordMaker(job.outputTopics, job.headers));
   const producer = await createProducer({ vars: varsOf(job) });
   meter.start(0);
   for (let index = 0; index < job.records; ) {

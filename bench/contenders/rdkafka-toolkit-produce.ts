@@ -5,7 +5,7 @@ import { DeliveryChecker, RecordMaker } from '../records.ts';
 
 contend(async (job, meter) => {
   const checker = new DeliveryChecker(job.outputTopics);
-  const maker = new RecordMaker(job.outputTopics);
+  const maker = new RecordMaker(job.outputTopics, job.headers);
   const onDelivery: DeliveryCallback = (error, metadata) => {
     if (error !== undefined || metadata === undefined) checker.failed();
     else checker.delivered(metadata.topic, metadata.partition, metadata.offset);

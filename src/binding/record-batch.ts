@@ -358,13 +358,33 @@ function readHeaders(batch: RecordBatch<unknown, unknown, unknown>, start: numbe
   const headers: RecordHeader[] = [];
   let at = start;
   while (at < end) {
-    const nameLength = bytes.readUInt32LE(at);
-    const name = bytes.toString('utf8', at + 4, at + 4 + nameLength);
+    const nameLength = int32At(bytes, at);
+    const name = readName(bytes, at + 4, nameLength);
     at += 4 + nameLength;
-    const valueLength = bytes.readInt32LE(at);
+    const valueLength = int32At(bytes, at);
     at += 4;
     headers.push({ name, value: valueLength < 0 ? null : batch.view(at, valueLength) });
     if (valueLength > 0) at += valueLength;
   }
   return headers;
+}
+
+function int32At(bytes: Buffer, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+/** Names read lately with their bytes, by their length and two of their bytes: the same few come with every record. */
+const knownNames: ({ readonly bytes: Uint8Array; readonly name: string } | undefined)[] = new Array(256).fill(undefined);
+
+function readName(bytes: Buffer, start: number, length: number): string {
+  const slot = (length * 31 + bytes[start]! * 7 + bytes[start + length - 1]!) & 0xff;
+  const known = knownNames[slot];
+  if (known !== undefined && known.bytes.length === length) {
+    let same = 0;
+    while (same < length && known.bytes[same] === bytes[start + same]) same++;
+    if (same === length) return known.name;
+  }
+  const name = bytes.toString('utf8', start, start + length);
+  if (length <= 64) knownNames[slot] = { bytes: Uint8Array.prototype.slice.call(bytes, start, start + length), name };
+  return name;
 }

@@ -26,38 +26,61 @@ class Messages {
   std::vector<rd_kafka_message_t*>& list_;
 };
 
-size_t HeaderBytes(const rd_kafka_headers_t* headers) {
-  size_t total = 0;
-  const char* name;
-  const void* value;
-  size_t size;
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
-    total += 8 + std::strlen(name) + (value == nullptr ? 0 : size);
+/** Never null. */
+void* Allocate(size_t length) {
+  void* data = std::malloc(length == 0 ? 1 : length);
+  if (data == nullptr) std::abort();
+  return data;
+}
+
+/** Memory that grows as it is written to, and is given away whole. */
+class Bytes {
+ public:
+  explicit Bytes(size_t capacity) : data_(static_cast<char*>(Allocate(capacity))), capacity_(capacity) {}
+  ~Bytes() { std::free(data_); }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  size_t size() const { return size_; }
+
+  void Put(const void* from, size_t length) {
+    if (length == 0) return;
+    if (size_ + length > capacity_) Grow(size_ + length);
+    std::memcpy(data_ + size_, from, length);
+    size_ += length;
   }
-  return total;
-}
 
-char* PutInt32(char* at, int32_t number) {
-  std::memcpy(at, &number, sizeof number);
-  return at + sizeof number;
-}
+  void PutInt32(int32_t number) { Put(&number, sizeof number); }
 
-char* PutHeaders(char* at, const rd_kafka_headers_t* headers) {
+  char* Release() {
+    char* data = data_;
+    data_ = nullptr;
+    return data;
+  }
+
+ private:
+  void Grow(size_t needed) {
+    capacity_ = std::max(needed, capacity_ + capacity_ / 2);
+    data_ = static_cast<char*>(std::realloc(data_, capacity_));
+    if (data_ == nullptr) std::abort();
+  }
+
+  char* data_;
+  size_t size_ = 0;
+  size_t capacity_;
+};
+
+void PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers) {
   const char* name;
   const void* value;
   size_t size;
   for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
     const size_t length = std::strlen(name);
-    at = PutInt32(at, static_cast<int32_t>(length));
-    std::memcpy(at, name, length);
-    at += length;
-    at = PutInt32(at, value == nullptr ? -1 : static_cast<int32_t>(size));
-    if (value != nullptr && size > 0) {
-      std::memcpy(at, value, size);
-      at += size;
-    }
+    bytes.PutInt32(static_cast<int32_t>(length));
+    bytes.Put(name, length);
+    bytes.PutInt32(value == nullptr ? -1 : static_cast<int32_t>(size));
+    if (value != nullptr) bytes.Put(value, size);
   }
-  return at;
 }
 
 /** Messages that are taken at once; the bytes of a batch exceed their bound by less than so many. */
@@ -75,12 +98,6 @@ void Free(void* data, size_t, void*) { std::free(data); }
 v8::Local<v8::ArrayBuffer> Adopt(void* data, size_t length) {
   auto* isolate = v8::Isolate::GetCurrent();
   return v8::ArrayBuffer::New(isolate, v8::ArrayBuffer::NewBackingStore(data, length, Free, nullptr));
-}
-
-void* Allocate(size_t length) {
-  void* data = std::malloc(length == 0 ? 1 : length);
-  if (data == nullptr) std::abort();
-  return data;
 }
 
 }  // namespace
@@ -163,16 +180,12 @@ v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes)
 /** The layout is that of RecordBatch in src/binding/record-batch.ts. */
 v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*>& records) {
   const size_t n = records.size();
-  std::vector<rd_kafka_headers_t*> headers(n, nullptr);
   size_t total = 0;
-  for (size_t i = 0; i < n; i++) {
-    total += records[i]->len + records[i]->key_len;
-    if (rd_kafka_message_headers(records[i], &headers[i]) == RD_KAFKA_RESP_ERR_NO_ERROR) total += HeaderBytes(headers[i]);
-    else headers[i] = nullptr;
-  }
+  for (const auto* message : records) total += message->len + message->key_len;
+  // Headers are as long as they were in the last batch, by chance; else the memory grows.
+  Bytes bytes(total + last_header_bytes_ * n + n);
   const size_t column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
   auto* columns = static_cast<char*>(Allocate(column_bytes));
-  auto* bytes = static_cast<char*>(Allocate(total));
   auto* offset = reinterpret_cast<double*>(columns);
   auto* timestamp = offset + n;
   auto* start = reinterpret_cast<int32_t*>(timestamp + n);
@@ -185,9 +198,9 @@ v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*
   new_topics_.clear();
   const rd_kafka_topic_t* last_topic = nullptr;
   int32_t last_index = 0;
-  char* at = bytes;
+  size_t header_bytes = 0;
   for (size_t i = 0; i < n; i++) {
-    const auto* message = records[i];
+    auto* message = records[i];
     if (message->rkt != last_topic) {
       last_topic = message->rkt;
       last_index = TopicIndex(rd_kafka_topic_name(message->rkt));
@@ -196,26 +209,27 @@ v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*
     offset[i] = static_cast<double>(message->offset);
     timestamp[i] = static_cast<double>(rd_kafka_message_timestamp(message, &type));
     timestamp_type[i] = type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? 1 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? 2 : 0;
-    start[i] = static_cast<int32_t>(at - bytes);
+    start[i] = static_cast<int32_t>(bytes.size());
     partition[i] = message->partition;
     topic[i] = last_index;
     key_length[i] = message->key == nullptr ? -1 : static_cast<int32_t>(message->key_len);
     value_length[i] = message->payload == nullptr ? -1 : static_cast<int32_t>(message->len);
-    if (message->key_len > 0) {
-      std::memcpy(at, message->key, message->key_len);
-      at += message->key_len;
+    bytes.Put(message->key, message->key_len);
+    bytes.Put(message->payload, message->len);
+    rd_kafka_headers_t* headers;
+    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      const size_t before = bytes.size();
+      PutHeaders(bytes, headers);
+      header_bytes += bytes.size() - before;
     }
-    if (message->len > 0) {
-      std::memcpy(at, message->payload, message->len);
-      at += message->len;
-    }
-    if (headers[i] != nullptr) at = PutHeaders(at, headers[i]);
   }
-  start[n] = static_cast<int32_t>(at - bytes);
+  start[n] = static_cast<int32_t>(bytes.size());
+  last_header_bytes_ = header_bytes / n + 1;
 
   auto result = Nan::New<v8::Object>();
   SetField(result, "length", Nan::New(static_cast<uint32_t>(n)));
-  SetField(result, "bytes", Adopt(bytes, total));
+  const size_t size = bytes.size();
+  SetField(result, "bytes", Adopt(bytes.Release(), size));
   SetField(result, "columns", Adopt(columns, column_bytes));
   if (!new_topics_.empty()) {
     auto names = Nan::New<v8::Array>();

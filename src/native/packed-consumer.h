@@ -47,6 +47,8 @@ class PackedConsumer : public Nan::ObjectWrap {
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::vector<rd_kafka_message_t*> taken_;
+  /** Bytes of headers a record had in the last batch, on average. */
+  size_t last_header_bytes_ = 0;
   /** Whether the ends of partitions come as messages, too (`enable.partition.eof`). */
   bool marks_partition_ends_;
 };

@@ -1,0 +1,3 @@
+import { runKafkaJs } from './kafkajs-client.ts';
+
+runKafkaJs('eachBatch');
