@@ -1,6 +1,6 @@
 import { type Environment, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
 
-export const MODES = ['async', 'sync', 'batch', 'pipeline', 'produce', 'produce-batch', 'idle'] as const;
+export const MODES = ['async', 'iterate', 'sync', 'batch', 'pipeline', 'produce', 'produce-batch', 'idle'] as const;
 
 /** What a contender does with records; `bench/README.md` describes each. */
 export type Mode = (typeof MODES)[number];

@@ -4,7 +4,7 @@ import { connectConsumer, consumeBatches, disconnect, LastOffsets } from './node
 
 /**
  * `consume(1000)`, a plain loop over the records, the last offset of each partition stored once a batch. node-rdkafka has no faster
- * way to look at one record after the other, so it stands for both the async and the batch mode.
+ * way to look at one record after the other, so it stands for the async, iterate and batch modes alike.
  */
 export function runConsume(): void {
   contend(async (job, meter) => {

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
 import { consumeMessage, createConsumer, NoMessageError, nativeStatus } from 'rdkafka-toolkit';
 import { startServices } from '../support/services.ts';
 import { fill } from '../support/topics.ts';
@@ -67,6 +68,53 @@ describe('the packed addon', () => {
     native.close();
     native.close();
     assert.throws(() => native.fetch(10, 1000), /closed/);
+  });
+
+  test('takes any arguments at all without a crash: it answers or throws', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 50);
+    await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+    await consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
+    const { PackedConsumer } = load();
+    const native = new PackedConsumer(
+      (consumer.handle as unknown as { native: object }).native,
+      () => undefined,
+      () => undefined,
+    );
+    const number = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0, -1, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1, 2 ** 53));
+    const place = fc.record(
+      { topic: fc.oneof(fc.string(), fc.constant(topic), fc.anything()), partition: number, offset: number },
+      { requiredKeys: [] },
+    );
+    const getter = {
+      get topic(): string {
+        throw new Error('a getter that throws');
+      },
+    };
+    const list = fc.oneof(fc.array(place, { maxLength: 4 }), fc.anything(), fc.constant([getter]), fc.constant([new Proxy({}, {})]));
+    const any = fc.anything({ withTypedArray: true, withBigInt: true, withSparseArray: true, withNullPrototype: true });
+    const call = fc.oneof(
+      fc.tuple(fc.constant('fetch' as const), fc.oneof(number, any), fc.oneof(number, any)),
+      fc.tuple(fc.constant('addTopic' as const), fc.oneof(fc.string(), any)),
+      fc.tuple(fc.constantFrom('commit' as const, 'storeOffsets' as const), list, fc.oneof(number, any)),
+    );
+    let refused = 0;
+    fc.assert(
+      fc.property(call, ([method, ...values]) => {
+        try {
+          Reflect.apply(native[method] as (...values: unknown[]) => unknown, native, values);
+        } catch (error) {
+          refused++;
+          assert.ok(error instanceof Error, String(error));
+        }
+      }),
+      { numRuns: 20_000 },
+    );
+    assert.ok(refused > 5_000, `${refused} refused`);
+    // A method of another object is refused as well.
+    for (const self of [undefined, {}, [], new Map()]) assert.throws(() => Reflect.apply(native.fetch, self, [1, 1]));
+    native.close();
   });
 
   test('holds no pool thread while consumers are idle, and wakes at once for a record', async () => {

@@ -237,6 +237,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** Every record as it comes, for ever; ends when the consumer is closed. Leaving the loop does not close the consumer. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V, H>, void, undefined> {
     while (!this.closed) {
+      const ready = this.#takeReady();
+      if (ready !== undefined) {
+        yield ready;
+        continue;
+      }
       try {
         yield await this.consume({ timeoutMs: 60_000 });
       } catch (error) {

@@ -7,6 +7,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const packedNames = new Map<string, Buffer>();
 const PACKED_NAMES_MAX = 1_000;
 
+/** Up to so many bytes a loop is faster than a call out of JavaScript. */
+const SHORT_BYTES = 128;
+
 /** Where headers are put together; grows to the largest. */
 let scratch = Buffer.allocUnsafeSlow(4_096);
 
@@ -23,7 +26,11 @@ export function packHeaders(headers: HeadersInput | undefined, topic: string): B
       end = packHeader(end, name, value, topic);
     }
   } else for (const [name, value] of Object.entries(headers)) end = packHeader(end, name, value, topic);
-  return end === 0 ? undefined : Buffer.from(scratch.subarray(0, end));
+  if (end === 0) return undefined;
+  const packed = Buffer.allocUnsafe(end);
+  if (end > SHORT_BYTES) packed.set(scratch.subarray(0, end));
+  else for (let index = 0; index < end; index++) packed[index] = scratch[index]!;
+  return packed;
 }
 
 /** Writes a header at `at` of the scratch and returns where it ends. */
@@ -35,8 +42,11 @@ function packHeader(at: number, name: string, value: string | Uint8Array | null,
   const start = at + packedName.length + 4;
   let length: number;
   if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw unsendable(name, 'value', topic, 'half a surrogate pair');
-    length = scratch.write(value, start);
+    length = value.length;
+    if (!writeAscii(value, start)) {
+      if (!value.isWellFormed()) throw unsendable(name, 'value', topic, 'half a surrogate pair');
+      length = scratch.write(value, start);
+    }
   } else if (value === null) length = -1;
   else if (value instanceof Uint8Array) {
     scratch.set(value, start);
@@ -46,6 +56,17 @@ function packHeader(at: number, name: string, value: string | Uint8Array | null,
   }
   scratch.writeInt32LE(length, start - 4);
   return start + Math.max(length, 0);
+}
+
+/** Writes a short text that is all ASCII; false when it is not. */
+function writeAscii(text: string, start: number): boolean {
+  if (text.length > SHORT_BYTES) return false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code > 0x7f) return false;
+    scratch[start + index] = code;
+  }
+  return true;
 }
 
 function packName(name: string, topic: string): Buffer {

@@ -1,0 +1,3 @@
+import { runConsume } from './node-rdkafka-consume.ts';
+
+runConsume();
