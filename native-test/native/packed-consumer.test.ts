@@ -70,6 +70,39 @@ describe('the packed addon', () => {
     assert.throws(() => native.fetch(10, 1000), /closed/);
   });
 
+  test('loses nothing at a bound of bytes or records that falls between any two records', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 1_000, { partition: 0 });
+    for (const [records, bytes] of [
+      [1_000, 1],
+      [1_000, 100],
+      [7, 1_000_000],
+      [64, 1_000_000],
+      [65, 200],
+    ] as const) {
+      await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+      const { PackedConsumer } = load();
+      const native = new PackedConsumer(
+        (consumer.handle as unknown as { native: object }).native,
+        () => undefined,
+        () => undefined,
+      );
+      let next = 0;
+      for (const deadline = Date.now() + 20_000; next < 1_000 && Date.now() < deadline; ) {
+        const fetched = native.fetch(records, bytes) as { length: number; columns: ArrayBuffer } | undefined;
+        if (fetched === undefined) {
+          await sleep(5);
+          continue;
+        }
+        assert.ok(fetched.length <= records);
+        for (const offset of new Float64Array(fetched.columns, 0, fetched.length)) assert.equal(offset, next++);
+      }
+      assert.equal(next, 1_000);
+      native.close();
+    }
+  });
+
   test('takes any arguments at all without a crash: it answers or throws', async () => {
     await using services = await startServices();
     const topic = await services.topic();

@@ -11,21 +11,6 @@
 namespace toolkit {
 namespace {
 
-/** Owns messages until they are destroyed, whatever happens in between. */
-class Messages {
- public:
-  explicit Messages(std::vector<rd_kafka_message_t*>& list) : list_(list) { list_.clear(); }
-  ~Messages() {
-    for (auto* message : list_) rd_kafka_message_destroy(message);
-    list_.clear();
-  }
-  Messages(const Messages&) = delete;
-  Messages& operator=(const Messages&) = delete;
-
- private:
-  std::vector<rd_kafka_message_t*>& list_;
-};
-
 /** Never null. */
 void* Allocate(size_t length) {
   void* data = std::malloc(length == 0 ? 1 : length);
@@ -33,57 +18,10 @@ void* Allocate(size_t length) {
   return data;
 }
 
-/** Memory that grows as it is written to, and is given away whole. */
-class Bytes {
- public:
-  explicit Bytes(size_t capacity) : data_(static_cast<char*>(Allocate(capacity))), capacity_(capacity) {}
-  ~Bytes() { std::free(data_); }
-  Bytes(const Bytes&) = delete;
-  Bytes& operator=(const Bytes&) = delete;
-
-  size_t size() const { return size_; }
-
-  void Put(const void* from, size_t length) {
-    if (length == 0) return;
-    if (size_ + length > capacity_) Grow(size_ + length);
-    std::memcpy(data_ + size_, from, length);
-    size_ += length;
-  }
-
-  void PutInt32(int32_t number) { Put(&number, sizeof number); }
-
-  char* Release() {
-    char* data = data_;
-    data_ = nullptr;
-    return data;
-  }
-
- private:
-  void Grow(size_t needed) {
-    capacity_ = std::max(needed, capacity_ + capacity_ / 2);
-    data_ = static_cast<char*>(std::realloc(data_, capacity_));
-    if (data_ == nullptr) std::abort();
-  }
-
-  char* data_;
-  size_t size_ = 0;
-  size_t capacity_;
-};
-
-void PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers) {
-  const char* name;
-  const void* value;
-  size_t size;
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
-    const size_t length = std::strlen(name);
-    bytes.PutInt32(static_cast<int32_t>(length));
-    bytes.Put(name, length);
-    bytes.PutInt32(value == nullptr ? -1 : static_cast<int32_t>(size));
-    if (value != nullptr) bytes.Put(value, size);
-  }
-}
-
-/** Messages that are taken at once; the bytes of a batch exceed their bound by less than so many. */
+/**
+ * Messages that are taken, copied and freed at once: so many are still in the processor's cache when they are freed. A batch exceeds its
+ * bound of bytes by less than a chunk.
+ */
 constexpr size_t kChunk = 64;
 
 bool IsSet(const rd_kafka_t* rk, const char* flag) {
@@ -102,11 +40,84 @@ v8::Local<v8::ArrayBuffer> Adopt(void* data, size_t length) {
 
 }  // namespace
 
+/** Columns of the records on their way into a batch. */
+struct PackedConsumer::Columns {
+  std::vector<double> offsets, timestamps;
+  std::vector<int32_t> starts, key_lengths, value_lengths, partitions, topics;
+  std::vector<int8_t> timestamp_types;
+
+  size_t size() const { return offsets.size(); }
+  void Clear() {
+    offsets.clear();
+    timestamps.clear();
+    starts.clear();
+    key_lengths.clear();
+    value_lengths.clear();
+    partitions.clear();
+    topics.clear();
+    timestamp_types.clear();
+  }
+};
+
+/** Memory that grows as it is written to, and is given away whole. */
+class PackedConsumer::Bytes {
+ public:
+  explicit Bytes(size_t capacity) : data_(static_cast<char*>(Allocate(capacity))), capacity_(capacity) {}
+  ~Bytes() { std::free(data_); }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  size_t size() const { return size_; }
+
+  void Put(const void* from, size_t length) {
+    if (length == 0) return;
+    if (size_ + length > capacity_) Grow(size_ + length);
+    std::memcpy(data_ + size_, from, length);
+    size_ += length;
+  }
+
+  void PutInt32(int32_t number) { Put(&number, sizeof number); }
+
+  /** Gives the memory away, without what is unused when that is much. */
+  char* Release() {
+    char* data = data_;
+    data_ = nullptr;
+    if (capacity_ - size_ <= size_ / 4) return data;
+    auto* smaller = static_cast<char*>(std::realloc(data, size_ == 0 ? 1 : size_));
+    return smaller == nullptr ? data : smaller;
+  }
+
+ private:
+  void Grow(size_t needed) {
+    capacity_ = std::max(needed, capacity_ + capacity_ / 2);
+    data_ = static_cast<char*>(std::realloc(data_, capacity_));
+    if (data_ == nullptr) std::abort();
+  }
+
+  char* data_;
+  size_t size_ = 0;
+  size_t capacity_;
+};
+
+void PackedConsumer::PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers) {
+  const char* name;
+  const void* value;
+  size_t size;
+  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    const size_t length = std::strlen(name);
+    bytes.PutInt32(static_cast<int32_t>(length));
+    bytes.Put(name, length);
+    bytes.PutInt32(value == nullptr ? -1 : static_cast<int32_t>(size));
+    if (value != nullptr) bytes.Put(value, size);
+  }
+}
+
 PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake,
                                v8::Local<v8::Function> on_commit)
     : rk_(rk),
       wake_(std::make_unique<QueueWake>(rd_kafka_queue_get_consumer(rk), on_wake)),
       commits_(std::make_unique<QueueWake>(rd_kafka_queue_new(rk), on_commit)),
+      columns_(std::make_unique<Columns>()),
       marks_partition_ends_(IsSet(rk, "enable.partition.eof")) {
   client_.Reset(client);
 }
@@ -131,112 +142,109 @@ int32_t PackedConsumer::TopicIndex(const std::string& name) {
  * rd_kafka_consume_batch_queue costs less than half of a poll for each record. But it counts the end of a partition as a record when it
  * notes the position (librdkafka 2.12), so that after a rebalance the partition would go on one record too far, or be reset.
  */
-bool PackedConsumer::Take(size_t max_records) {
+size_t PackedConsumer::Take(rd_kafka_message_t** messages, size_t max_records) {
   if (marks_partition_ends_) {
-    auto* message = rd_kafka_consumer_poll(rk_, 0);
-    if (message != nullptr) taken_.push_back(message);
-    return message != nullptr;
+    messages[0] = rd_kafka_consumer_poll(rk_, 0);
+    return messages[0] == nullptr ? 0 : 1;
   }
-  rd_kafka_message_t* messages[kChunk];
-  const auto count = rd_kafka_consume_batch_queue(wake_->queue(), 0, messages, std::min(max_records, kChunk));
-  if (count <= 0) return false;
-  taken_.insert(taken_.end(), messages, messages + count);
-  return true;
+  const auto count = rd_kafka_consume_batch_queue(wake_->queue(), 0, messages, max_records);
+  return count <= 0 ? 0 : static_cast<size_t>(count);
 }
 
 v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes) {
-  Messages owner(taken_);
-  std::vector<rd_kafka_message_t*> records;
   auto eofs = Nan::New<v8::Array>();
   auto errors = Nan::New<v8::Array>();
-  size_t bytes = 0;
-  for (size_t next = 0; records.size() < max_records && bytes < max_bytes; next++) {
-    if (next == taken_.size() && !Take(max_records - records.size())) break;
-    auto* message = taken_[next];
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      records.push_back(message);
-      bytes += message->len + message->key_len;
-      continue;
+  auto& columns = *columns_;
+  columns.Clear();
+  new_topics_.clear();
+  // As much as the last batch had, by chance; else it grows. What is left over is given back below.
+  Bytes bytes(std::min(last_bytes_ + last_bytes_ / 8 + 1, max_bytes));
+  rd_kafka_message_t* messages[kChunk];
+  while (columns.size() < max_records && bytes.size() < max_bytes) {
+    const size_t count = Take(messages, std::min(max_records - columns.size(), kChunk));
+    if (count == 0) break;
+    // Topics are told apart by their address, which is theirs as long as a message of theirs is held.
+    last_topic_ = nullptr;
+    for (size_t i = 0; i < count; i++) {
+      if (messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR) Append(messages[i], columns, bytes);
+      else NoteEvent(messages[i], eofs, errors);
     }
-    auto place = Nan::New<v8::Object>();
-    SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
-    SetField(place, "partition", Nan::New(message->partition));
-    SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-      Nan::Set(eofs, eofs->Length(), place);
-    } else {
-      SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
-      SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
-      Nan::Set(errors, errors->Length(), place);
-    }
+    for (size_t i = 0; i < count; i++) rd_kafka_message_destroy(messages[i]);
   }
-  if (records.empty() && eofs->Length() == 0 && errors->Length() == 0) return Nan::Undefined();
-  auto result = records.empty() ? Nan::New<v8::Object>() : Pack(records);
+  if (columns.size() == 0 && eofs->Length() == 0 && errors->Length() == 0) return Nan::Undefined();
+  auto result = Nan::New<v8::Object>();
+  if (columns.size() > 0) Finish(result, columns, bytes);
   if (eofs->Length() > 0) SetField(result, "eofs", eofs);
   if (errors->Length() > 0) SetField(result, "errors", errors);
   return result;
 }
 
+/** A message that is no record: the end of a partition, or an error. */
+void PackedConsumer::NoteEvent(const rd_kafka_message_t* message, v8::Local<v8::Array> eofs, v8::Local<v8::Array> errors) {
+  auto place = Nan::New<v8::Object>();
+  SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
+  SetField(place, "partition", Nan::New(message->partition));
+  SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
+  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    Nan::Set(eofs, eofs->Length(), place);
+    return;
+  }
+  SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
+  SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
+  Nan::Set(errors, errors->Length(), place);
+}
+
+void PackedConsumer::Append(const rd_kafka_message_t* message, Columns& columns, Bytes& bytes) {
+  if (message->rkt != last_topic_) {
+    last_topic_ = message->rkt;
+    last_topic_index_ = TopicIndex(rd_kafka_topic_name(message->rkt));
+  }
+  rd_kafka_timestamp_type_t type;
+  columns.offsets.push_back(static_cast<double>(message->offset));
+  columns.timestamps.push_back(static_cast<double>(rd_kafka_message_timestamp(message, &type)));
+  columns.timestamp_types.push_back(type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? 1 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? 2 : 0);
+  columns.starts.push_back(static_cast<int32_t>(bytes.size()));
+  columns.partitions.push_back(message->partition);
+  columns.topics.push_back(last_topic_index_);
+  columns.key_lengths.push_back(message->key == nullptr ? -1 : static_cast<int32_t>(message->key_len));
+  columns.value_lengths.push_back(message->payload == nullptr ? -1 : static_cast<int32_t>(message->len));
+  bytes.Put(message->key, message->key_len);
+  bytes.Put(message->payload, message->len);
+  rd_kafka_headers_t* headers;
+  if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) PutHeaders(bytes, headers);
+}
+
 /** The layout is that of RecordBatch in src/binding/record-batch.ts. */
-v8::Local<v8::Object> PackedConsumer::Pack(const std::vector<rd_kafka_message_t*>& records) {
-  const size_t n = records.size();
-  size_t total = 0;
-  for (const auto* message : records) total += message->len + message->key_len;
-  // Headers are as long as they were in the last batch, by chance; else the memory grows.
-  Bytes bytes(total + last_header_bytes_ * n + n);
+void PackedConsumer::Finish(v8::Local<v8::Object> result, const Columns& columns, Bytes& bytes) {
+  const size_t n = columns.size();
   const size_t column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
-  auto* columns = static_cast<char*>(Allocate(column_bytes));
-  auto* offset = reinterpret_cast<double*>(columns);
-  auto* timestamp = offset + n;
-  auto* start = reinterpret_cast<int32_t*>(timestamp + n);
-  auto* key_length = start + n + 1;
-  auto* value_length = key_length + n;
-  auto* partition = value_length + n;
-  auto* topic = partition + n;
-  auto* timestamp_type = reinterpret_cast<int8_t*>(topic + n);
-
-  new_topics_.clear();
-  const rd_kafka_topic_t* last_topic = nullptr;
-  int32_t last_index = 0;
-  size_t header_bytes = 0;
-  for (size_t i = 0; i < n; i++) {
-    auto* message = records[i];
-    if (message->rkt != last_topic) {
-      last_topic = message->rkt;
-      last_index = TopicIndex(rd_kafka_topic_name(message->rkt));
-    }
-    rd_kafka_timestamp_type_t type;
-    offset[i] = static_cast<double>(message->offset);
-    timestamp[i] = static_cast<double>(rd_kafka_message_timestamp(message, &type));
-    timestamp_type[i] = type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? 1 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? 2 : 0;
-    start[i] = static_cast<int32_t>(bytes.size());
-    partition[i] = message->partition;
-    topic[i] = last_index;
-    key_length[i] = message->key == nullptr ? -1 : static_cast<int32_t>(message->key_len);
-    value_length[i] = message->payload == nullptr ? -1 : static_cast<int32_t>(message->len);
-    bytes.Put(message->key, message->key_len);
-    bytes.Put(message->payload, message->len);
-    rd_kafka_headers_t* headers;
-    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      const size_t before = bytes.size();
-      PutHeaders(bytes, headers);
-      header_bytes += bytes.size() - before;
-    }
-  }
-  start[n] = static_cast<int32_t>(bytes.size());
-  last_header_bytes_ = header_bytes / n + 1;
-
-  auto result = Nan::New<v8::Object>();
-  SetField(result, "length", Nan::New(static_cast<uint32_t>(n)));
+  auto* table = static_cast<char*>(Allocate(column_bytes));
+  char* at = table;
+  auto put = [&at](const auto& column) {
+    const size_t length = column.size() * sizeof(column[0]);
+    std::memcpy(at, column.data(), length);
+    at += length;
+  };
   const size_t size = bytes.size();
+  const auto end = static_cast<int32_t>(size);
+  put(columns.offsets);
+  put(columns.timestamps);
+  put(columns.starts);
+  std::memcpy(at, &end, sizeof end);
+  at += sizeof end;
+  put(columns.key_lengths);
+  put(columns.value_lengths);
+  put(columns.partitions);
+  put(columns.topics);
+  put(columns.timestamp_types);
+  last_bytes_ = size;
+  SetField(result, "length", Nan::New(static_cast<uint32_t>(n)));
   SetField(result, "bytes", Adopt(bytes.Release(), size));
-  SetField(result, "columns", Adopt(columns, column_bytes));
-  if (!new_topics_.empty()) {
-    auto names = Nan::New<v8::Array>();
-    for (const auto& name : new_topics_) Nan::Set(names, names->Length(), Nan::New(name).ToLocalChecked());
-    SetField(result, "topics", names);
-  }
-  return result;
+  SetField(result, "columns", Adopt(table, column_bytes));
+  if (new_topics_.empty()) return;
+  auto names = Nan::New<v8::Array>();
+  for (const auto& name : new_topics_) Nan::Set(names, names->Length(), Nan::New(name).ToLocalChecked());
+  SetField(result, "topics", names);
 }
 
 NAN_METHOD(PackedConsumer::New) {

@@ -21,6 +21,9 @@ class PackedConsumer : public Nan::ObjectWrap {
   static void Init(v8::Local<v8::Object> exports);
 
  private:
+  class Bytes;
+  struct Columns;
+
   PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake, v8::Local<v8::Function> on_commit);
   ~PackedConsumer() override;
 
@@ -33,9 +36,12 @@ class PackedConsumer : public Nan::ObjectWrap {
   static NAN_METHOD(Close);
 
   v8::Local<v8::Value> Drain(size_t max_records, size_t max_bytes);
-  /** Moves messages from the queue to `taken_`, at most as many; false when there was none. */
-  bool Take(size_t max_records);
-  v8::Local<v8::Object> Pack(const std::vector<rd_kafka_message_t*>& records);
+  /** Takes up to so many messages from the queue, and says how many. */
+  size_t Take(rd_kafka_message_t** messages, size_t max_records);
+  void Append(const rd_kafka_message_t* message, Columns& columns, Bytes& bytes);
+  void Finish(v8::Local<v8::Object> result, const Columns& columns, Bytes& bytes);
+  static void PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers);
+  static void NoteEvent(const rd_kafka_message_t* message, v8::Local<v8::Array> eofs, v8::Local<v8::Array> errors);
   int32_t TopicIndex(const std::string& name);
   void Release();
 
@@ -46,9 +52,11 @@ class PackedConsumer : public Nan::ObjectWrap {
   Nan::Persistent<v8::Object> client_;
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
-  std::vector<rd_kafka_message_t*> taken_;
-  /** Bytes of headers a record had in the last batch, on average. */
-  size_t last_header_bytes_ = 0;
+  std::unique_ptr<Columns> columns_;
+  /** Bytes of the last batch. */
+  size_t last_bytes_ = 0;
+  const rd_kafka_topic_t* last_topic_ = nullptr;
+  int32_t last_topic_index_ = 0;
   /** Whether the ends of partitions come as messages, too (`enable.partition.eof`). */
   bool marks_partition_ends_;
 };
