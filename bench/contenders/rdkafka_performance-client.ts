@@ -24,19 +24,20 @@ export async function consumeByProgram(job: Job): Promise<Report> {
     ...job.inputTopics.flatMap((topic) => ['-t', topic]),
   ];
   if (job.headers > 0) args.push('-H', 'parse');
-  return run(job, [...args, ...settingArguments(consumerSettings(varsOf(job)))], /([\d]+) messages .*consumed in (\d+)ms/);
+  return run(job, [...args, ...settingArguments(consumerSettings(varsOf(job)))], /([\d]+) messages .*consumed in (\d+)ms/g);
 }
 
 /** Values of a record's size, without keys, to one topic, every delivery report served. */
 export async function produceByProgram(job: Job): Promise<Report> {
   const args = ['-P', '-b', job.bootstrapServers, '-t', job.outputTopics[0]!, '-s', '150', '-c', String(job.records)];
   for (let header = 0; header < job.headers; header++) args.push('-H', `header-${header}=4bf92f3577b34da6a3ce929d`);
-  return run(job, [...args, ...settingArguments(producerSettings(varsOf(job)))], /(\d+) delivered .* in (\d+)ms/);
+  return run(job, [...args, ...settingArguments(producerSettings(varsOf(job)))], /(\d+) delivered .* in (\d+)ms/g);
 }
 
 async function run(job: Job, args: readonly string[], summary: RegExp): Promise<Report> {
   const { output, cpuMicros, rssMb } = await runProgram(performanceProgram(), args);
-  const [, records, milliseconds] = summary.exec(output) ?? [];
+  // It writes a line now and then; the last one is about all of it.
+  const [, records, milliseconds] = [...output.matchAll(summary)].at(-1) ?? [];
   if (records === undefined) throw new Error(`No summary in what rdkafka_performance wrote: ${output.slice(-1_000)}`);
   return {
     recordsPerSecond: (Number(records) * 1000) / Number(milliseconds),
