@@ -15,7 +15,7 @@ export interface Ends {
 
 /**
  * Sends a record every 100 ms and measures from there to its arrival in the same process. What was in the topic before, and the first
- * records, are not counted.
+ * records, are not counted. The topic is read from its start: a consumer that starts at the end may find it only after the first record.
  */
 export async function measureIdle(job: Job, meter: Meter, { send, take }: Ends): Promise<readonly string[]> {
   const total = job.records + WARM_UP_RECORDS;

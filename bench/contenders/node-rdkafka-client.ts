@@ -8,12 +8,8 @@ import { type Job, varsOf } from '../job.ts';
 const CONSUME_TIMEOUT_MS = 5;
 
 /** A raw consumer that has joined its group, with the settings `createConsumer` would use. */
-export async function connectConsumer(
-  job: Job,
-  topics: readonly string[] = job.inputTopics,
-  config: LibrdkafkaSettings = {},
-): Promise<KafkaConsumer> {
-  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job), config));
+export async function connectConsumer(job: Job, topics: readonly string[] = job.inputTopics): Promise<KafkaConsumer> {
+  const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job)));
   const consumer = new rdkafka.KafkaConsumer(global, topic);
   await new Promise<void>((resolve, reject) => {
     consumer.connect({}, (error) => (error ? reject(error) : resolve()));

@@ -6,7 +6,7 @@ import { connectConsumer, connectProducer, disconnect } from './node-rdkafka-cli
 /** `consume(1)` gives its record as soon as it is there; it holds a pool thread meanwhile. */
 contend(async (job, meter) => {
   const topic = job.outputTopics[0]!;
-  const consumer = await connectConsumer(job, [topic], { 'auto.offset.reset': 'latest' });
+  const consumer = await connectConsumer(job, [topic]);
   consumer.setDefaultConsumeTimeout(1_000);
   const producer = await connectProducer(job, { 'linger.ms': 0 });
   const take = (): Promise<Message[]> =>

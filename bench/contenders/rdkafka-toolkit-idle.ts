@@ -7,7 +7,7 @@ contend(async (job, meter) => {
   const topic = job.outputTopics[0]!;
   const vars = varsOf(job);
   const producer = await createProducer({ vars, config: { 'linger.ms': 0 } });
-  const consumer = await createConsumer({ vars, topics: [topic], config: { 'auto.offset.reset': 'latest' } });
+  const consumer = await createConsumer({ vars, topics: [topic] });
   const assigned = new Promise((resolve) => consumer.once('assigned', resolve));
   const first = consumeMessage(consumer, undefined, { timeoutMs: 60_000 });
   await assigned;
