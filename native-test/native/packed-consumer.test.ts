@@ -23,6 +23,13 @@ interface Native {
 const require = createRequire(import.meta.url);
 const load = (): Native => require('../../../build/Release/rdkafka_toolkit.node') as Native;
 
+/** Another packed consumer over the client of a toolkit's consumer. */
+function openSecond(consumer: { readonly handle: unknown }): InstanceType<Native['PackedConsumer']> {
+  const { PackedConsumer } = load();
+  const ignore = (): undefined => undefined;
+  return new PackedConsumer((consumer.handle as { native: object }).native, ignore, ignore);
+}
+
 describe('the packed addon', () => {
   test('was compiled and fits the librdkafka that runs', () => assert.deepEqual(nativeStatus(), { available: true, reason: undefined }));
 
@@ -53,12 +60,7 @@ describe('the packed addon', () => {
     await using services = await startServices();
     const topic = await services.topic();
     await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
-    const { PackedConsumer } = load();
-    const native = new PackedConsumer(
-      (consumer.handle as unknown as { native: object }).native,
-      () => undefined,
-      () => undefined,
-    );
+    const native = openSecond(consumer);
     for (const value of [undefined, null, 0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 40, '5', {}, 5n]) {
       assert.throws(() => native.fetch(value, 1000), RangeError, `records: ${String(value)}`);
       assert.throws(() => native.fetch(10, value), RangeError, `bytes: ${String(value)}`);
@@ -82,12 +84,7 @@ describe('the packed addon', () => {
       [65, 200],
     ] as const) {
       await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
-      const { PackedConsumer } = load();
-      const native = new PackedConsumer(
-        (consumer.handle as unknown as { native: object }).native,
-        () => undefined,
-        () => undefined,
-      );
+      const native = openSecond(consumer);
       let next = 0;
       for (const deadline = Date.now() + 20_000; next < 1_000 && Date.now() < deadline; ) {
         const fetched = native.fetch(records, bytes) as { length: number; columns: ArrayBuffer } | undefined;
@@ -109,12 +106,7 @@ describe('the packed addon', () => {
     await fill(services, topic, 50);
     await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
     await consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
-    const { PackedConsumer } = load();
-    const native = new PackedConsumer(
-      (consumer.handle as unknown as { native: object }).native,
-      () => undefined,
-      () => undefined,
-    );
+    const native = openSecond(consumer);
     const number = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0, -1, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1, 2 ** 53));
     const place = fc.record(
       { topic: fc.oneof(fc.string(), fc.constant(topic), fc.anything()), partition: number, offset: number },
@@ -211,12 +203,7 @@ describe('the packed addon', () => {
     assert.deepEqual(await consumer.committed([at]), [1]);
     const refused = await consumer.handle.commitConfirmed([{ ...at, partition: 77 }], 5_000);
     assert.match(String(refused?.message), /Cannot commit .*\[77\] @ 1/);
-    const { PackedConsumer } = load();
-    const native = new PackedConsumer(
-      (consumer.handle as unknown as { native: object }).native,
-      () => undefined,
-      () => undefined,
-    );
+    const native = openSecond(consumer);
     for (const value of [
       undefined,
       'x',

@@ -85,25 +85,25 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
 
   /** Keys, values and headers back to back. */
   get bytes(): Buffer {
-    if (this.#memory === undefined) this.#pack();
-    this.#bytes ??= Buffer.from(this.#memory!);
+    this.#bytes ??= Buffer.from(this.#packed());
     return this.#bytes;
   }
 
   /** Where each record starts within `bytes`, and after the last one where it ends. */
   get starts(): Int32Array {
-    if (this.#memory === undefined) this.#pack();
+    this.#packed();
     return this.#starts;
   }
 
-  #pack(): void {
-    this.#memory = packBytes(this.loose!, this.#starts);
+  /** The memory of {@link bytes}, packed first where it is not. */
+  #packed(): ArrayBuffer {
+    this.#memory ??= packBytes(this.loose!, this.#starts);
+    return this.#memory;
   }
 
   /** @internal `length` bytes from `start` of `bytes`, not copied. */
   view(start: number, length: number): Buffer {
-    if (this.#memory === undefined) this.#pack();
-    return new BufferView(this.#memory!, start, length);
+    return new BufferView(this.#packed(), start, length);
   }
 
   /** Start of the value of record `index` within `bytes`. */

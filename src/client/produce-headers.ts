@@ -70,15 +70,18 @@ function writeAscii(text: string, start: number): boolean {
 }
 
 function packName(name: string, topic: string): Buffer {
-  if (typeof name !== 'string' || name === '') {
-    throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
-  }
+  checkName(name, topic);
   if (name.includes('\0') || !name.isWellFormed()) throw unsendable(name, 'name', topic, 'a NUL or half a surrogate pair');
   const packed = Buffer.alloc(4 + Buffer.byteLength(name));
   packed.writeInt32LE(packed.write(name, 4), 0);
   if (packedNames.size >= PACKED_NAMES_MAX) packedNames.clear();
   packedNames.set(name, packed);
   return packed;
+}
+
+function checkName(name: unknown, topic: string): void {
+  if (typeof name === 'string' && name !== '') return;
+  throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
 }
 
 function growScratch(used: number, needed: number): void {
@@ -129,9 +132,7 @@ export function toRawHeaders(headers: HeadersInput | undefined, topic: string): 
 }
 
 function rawHeader(name: string, value: string | Uint8Array | null, topic: string): object {
-  if (typeof name !== 'string' || name === '') {
-    throw new EncodeError(`Expected every header of a record for ${topic} to have a name, got ${JSON.stringify(name)}`, { topic });
-  }
+  checkName(name, topic);
   let text: string;
   if (typeof value === 'string') text = value;
   else if (value === null || value === undefined) {

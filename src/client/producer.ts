@@ -251,7 +251,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     work: (reserved: number) => Promise<T>,
   ): Promise<T> {
     // Waited for when it is its turn; until then its failure is nobody's.
-    pending?.catch(() => undefined);
+    pending?.catch(ignore);
     const reserved = nextSequence();
     this.#reserved.add(reserved);
     this.#inLine++;
