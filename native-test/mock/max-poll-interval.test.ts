@@ -6,7 +6,7 @@ import { type Services, startServices } from '../support/services.ts';
 import { fill } from '../support/topics.ts';
 
 const MAX_POLL_EXCEEDED = -147;
-const config = { 'max.poll.interval.ms': 2_000, 'session.timeout.ms': 2_000, 'heartbeat.interval.ms': 500 };
+const config = { 'max.poll.interval.ms': 3_000, 'session.timeout.ms': 3_000, 'heartbeat.interval.ms': 500 };
 
 for (const native of ['on', 'off']) {
   describe(`max.poll.interval.ms, addon ${native}`, () => {
@@ -31,7 +31,7 @@ for (const native of ['on', 'off']) {
 
     test('an idle consumer keeps its partitions, and goes on afterwards', async () => {
       const told = await watch(async (consumer) => {
-        await sleep(5_000);
+        await sleep(7_000);
         enqueueAutoCommits(consumer, await consumeMessage(consumer));
       });
       assert.deepEqual(told, []);
@@ -40,9 +40,9 @@ for (const native of ['on', 'off']) {
     test('a busy one does, whose every poll finds records', async () => {
       let records = 0;
       const told = await watch(async (consumer) => {
-        for (const deadline = Date.now() + 5_000; Date.now() < deadline && records < 190; records++) {
+        for (const deadline = Date.now() + 7_000; Date.now() < deadline && records < 190; records++) {
           enqueueAutoCommits(consumer, await consumeMessage(consumer));
-          await sleep(20);
+          await sleep(35);
         }
       });
       assert.deepEqual(told, []);
@@ -56,7 +56,7 @@ for (const native of ['on', 'off']) {
       await using consumer = await open(services, topic);
       await consumeMessage(consumer, undefined, { timeoutMs: 10_000 });
       // A blocked event loop cannot poll.
-      const end = Date.now() + 4_000;
+      const end = Date.now() + 5_000;
       while (Date.now() < end);
       await assert.rejects(consumeMessage(consumer, undefined, { timeoutMs: 5_000 }), { kafkaCode: MAX_POLL_EXCEEDED });
     });

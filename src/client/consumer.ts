@@ -18,6 +18,9 @@ const FETCH_SLICE_MS = 200;
 /** Longest time without a poll while nobody asks for records; group membership needs one within `max.poll.interval.ms`. */
 const KEEP_ALIVE_MS = 1_000;
 
+/** Polls within one `max.poll.interval.ms` while nobody asks for records: a late timer or two must not cost the membership. */
+const KEEP_ALIVE_PER_INTERVAL = 4;
+
 /** A consumer's settings, all resolved. */
 export interface ConsumerSettings<K, V, H> {
   readonly topics: readonly string[];
@@ -37,6 +40,8 @@ export interface ConsumerSettings<K, V, H> {
   readonly autoCommit: boolean;
   readonly connectTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
+  /** librdkafka's `max.poll.interval.ms`. */
+  readonly maxPollIntervalMs: number;
   readonly missingTopics: 'fail' | 'wait';
 }
 
@@ -158,7 +163,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       await this.#handle.disconnect(this.#settings.shutdownTimeoutMs);
       throw error;
     }
-    this.#keepAlive = setInterval(() => this.#keepPolling(), KEEP_ALIVE_MS).unref();
+    const pollEveryMs = Math.min(KEEP_ALIVE_MS, this.#settings.maxPollIntervalMs / KEEP_ALIVE_PER_INTERVAL);
+    // Looked at twice as often: a poll that is not due at one look is at the next.
+    this.#keepAlive = setInterval(() => this.#keepPolling(pollEveryMs / 2), pollEveryMs / 2).unref();
   }
 
   /** A topic that was just created may take a moment to be known everywhere, so a missing one is asked for some times. */
@@ -389,8 +396,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
-  #keepPolling(): void {
-    if (this.#state !== 'open' || this.#fetching !== undefined || performance.now() - this.#lastPollAt < KEEP_ALIVE_MS) return;
+  #keepPolling(dueAfterMs: number): void {
+    if (this.#state !== 'open' || this.#fetching !== undefined || performance.now() - this.#lastPollAt < dueAfterMs) return;
     const buffered = this.#batches.reduce((sum, batch) => sum + batch.length, -this.#index);
     if (buffered >= this.#settings.prefetchRecords && !this.#throttled) this.#throttle();
     this.#fetchAhead(1);

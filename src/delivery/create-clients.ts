@@ -112,6 +112,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       autoCommit: String(settings['enable.auto.commit']) !== 'false',
       connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
       shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+      maxPollIntervalMs: Number(effectiveValue(settings, 'max.poll.interval.ms')),
       missingTopics: options.missingTopics ?? 'fail',
     });
     if (instanceId !== undefined) consumer.once('closed', () => instanceIds.delete(instanceId));
@@ -144,6 +145,11 @@ function chooseSink(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE'], settings: Librd
   return mechanism === 'OAUTHBEARER' ? 'portable' : chooseSource(mode);
 }
 
+/** What librdkafka will use for a key: as set, else its default. */
+function effectiveValue(settings: LibrdkafkaSettings, key: string): string | number | boolean | undefined {
+  return settingValue(settings, key) ?? findLibrdkafkaKey(key)?.default;
+}
+
 /** `HOSTNAME` names the first consumer of a group in this process; the next ones get `-2`, `-3` … */
 function takeInstanceId(settings: Readonly<Record<string, string | number | boolean>>): string | undefined {
   const wanted = settings['group.instance.id'];
@@ -170,7 +176,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
 ): Promise<Producer<K, V>> {
   const vars = options.vars ?? parseRuntimeVars();
   const settings = producerSettings(vars, options.config);
-  const limit = (key: string): number => Number(settingValue(settings, key) ?? findLibrdkafkaKey(key)?.default);
+  const limit = (key: string): number => Number(effectiveValue(settings, key));
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),
     sink: chooseSink(vars.RDKAFKA_TOOLKIT_NATIVE, settings),
