@@ -8,17 +8,22 @@ export type Mode = (typeof MODES)[number];
 export const CLIENTS = [
   'rdkafka-toolkit',
   'rdkafka-toolkit-portable',
+  'rdkafka-toolkit-unsafe',
   'node-rdkafka',
   'kafkajs',
   'confluent-kafka-python',
   'rdkafka_performance',
 ] as const;
 
-/** Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `rdkafka_performance` librdkafka's own C program. */
+/**
+ * Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `-unsafe` the toolkit storing offsets without
+ * waiting for the outputs, `rdkafka_performance` librdkafka's own C program.
+ */
 export type ClientName = (typeof CLIENTS)[number];
 
 /** What the peers that are not measured in every mode can do. */
 const MODES_OF: Partial<Record<ClientName, readonly Mode[]>> = {
+  'rdkafka-toolkit-unsafe': ['pipeline'],
   kafkajs: ['async', 'batch'],
   'confluent-kafka-python': ['async', 'batch', 'produce'],
   rdkafka_performance: ['batch', 'produce'],

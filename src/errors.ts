@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'ERR_SCHEMA_REGISTRY'
   | 'ERR_CLOSED'
   | 'ERR_STATE'
+  | 'ERR_SHUTDOWN'
   | 'ERR_FATAL';
 
 /** What every {@link ToolkitError} may carry besides its message. */
@@ -108,8 +109,8 @@ export class NoMessageError extends ToolkitError {
   /** How long was waited, in milliseconds. */
   readonly timeoutMs: number;
 
-  constructor(timeoutMs: number) {
-    super('ERR_NO_MESSAGE', `No record within ${timeoutMs} ms.`, { retriable: true });
+  constructor(timeoutMs: number, reason?: string) {
+    super('ERR_NO_MESSAGE', `No record within ${timeoutMs} ms${reason === undefined ? '.' : `: ${reason}`}`, { retriable: true });
     this.timeoutMs = timeoutMs;
   }
 }
@@ -200,6 +201,24 @@ export class ClosedError extends ToolkitError {
 export class StateError extends ToolkitError {
   constructor(message: string, options: ToolkitErrorOptions = {}) {
     super('ERR_STATE', message, options);
+  }
+}
+
+/** What was under way when a service ended. */
+export interface Leftovers {
+  /** Records handed over and not finished: they come again at the next start. */
+  readonly records: number;
+  /** Outputs whose delivery report had not come: they may be in their topics or not. */
+  readonly outputs: number;
+}
+
+/** A service that was told to stop did not end cleanly within its deadline; `left` says what was cut off, `cause` what went wrong. */
+export class ShutdownError extends ToolkitError {
+  readonly left: Leftovers;
+
+  constructor(message: string, left: Leftovers, options: ToolkitErrorOptions = {}) {
+    super('ERR_SHUTDOWN', message, options);
+    this.left = left;
   }
 }
 

@@ -28,7 +28,7 @@ export {
   type DeliveryCallback,
   type RecordMetadata,
 } from './client/delivery.ts';
-export type { ClientEvents, ConsumerEvents, LogLine, ProducerEvents, Statistics } from './client/events.ts';
+export type { ClientEvents, ConsumerEvents, ConsumerHealth, LogLine, ProducerEvents, Stall, Statistics } from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
 export {
   type ClientOptions,
@@ -51,10 +51,12 @@ export {
   FatalError,
   IncompatibleEnvironmentError,
   isToolkitError,
+  type Leftovers,
   NoMessageError,
   QueueFullError,
   RecordTooLargeError,
   SchemaRegistryError,
+  ShutdownError,
   StateError,
   TimeoutError,
   ToolkitError,
@@ -62,8 +64,6 @@ export {
 } from './errors.ts';
 export type { MetricsRecorder } from './hooks.ts';
 export {
-  type AnyConsumer,
-  type AnyProducer,
   BatchDecodeError,
   type CleanupOptions,
   consumeMessage,
@@ -89,6 +89,7 @@ export {
   runBatch,
   runSync,
 } from './patterns/run.ts';
+export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
 export {
   describeRuntimeVars,
   type Environment,

@@ -63,6 +63,8 @@ function flight(id: number): Flight {
   };
 }
 
+const nothing = { records: 0, outputs: 0 };
+
 describe('avro', () => {
   let services: Services;
   before(async () => {
@@ -114,7 +116,7 @@ describe('avro', () => {
           return { topic: output, key, value: { ...value, rating: `${key}*` } };
         },
       });
-      assert.deepEqual(result, { consumed: 50, produced: 50, skipped: 0 });
+      assert.deepEqual(result, { consumed: 50, produced: 50, skipped: 0, left: nothing });
     } finally {
       await shutdownCleanup({ consumer, producer });
       registry.close();
@@ -219,7 +221,7 @@ describe('avro', () => {
         if (value.id === 8) done.abort();
       },
     });
-    assert.deepEqual(result, { consumed: poison.length + 2, produced: 0, skipped: poison.length });
+    assert.deepEqual(result, { consumed: poison.length + 2, produced: 0, skipped: poison.length, left: nothing });
     assert.equal(metrics.errors.length, poison.length);
     assert.equal(await committedTotal(services, vars, input), poison.length + 2);
   });
@@ -265,7 +267,7 @@ describe('avro', () => {
         return { topic: output, partition: 0, value: String(id) };
       },
     });
-    assert.deepEqual(result, { consumed: 10, produced: 10, skipped: 0 });
+    assert.deepEqual(result, { consumed: 10, produced: 10, skipped: 0, left: nothing });
     assert.ok(metrics.errors.length >= 1 && metrics.errors.every((error) => error instanceof SchemaRegistryError));
     const values = (await readAll(services, output)).map(({ value }) => Number(String(value)));
     assert.deepEqual(

@@ -79,6 +79,8 @@ const runners: readonly Runner[] = [
   },
 ];
 
+const nothing = { records: 0, outputs: 0 };
+
 describe('runners', () => {
   let services: Services;
   before(async () => {
@@ -128,7 +130,7 @@ describe('runners', () => {
         const outputs = [undefined, out, [out, out], []][number % 4];
         return number % 8 < 4 ? outputs : Promise.resolve(outputs);
       });
-      assert.deepEqual(result, { consumed: 60, produced: 45, skipped: 0 });
+      assert.deepEqual(result, { consumed: 60, produced: 45, skipped: 0, left: nothing });
       assert.deepEqual([metrics.consumed, metrics.produced, metrics.errors], [60, 45, []]);
       assert.ok(consumer.closed && producer.closed);
       assert.equal(await committedTotal(services, vars, input), 60);
@@ -161,7 +163,7 @@ describe('runners', () => {
         }
         return { topic: output, key, value };
       });
-      assert.deepEqual(result, { consumed: 6, produced: 6, skipped: 0 });
+      assert.deepEqual(result, { consumed: 6, produced: 6, skipped: 0, left: nothing });
       assert.deepEqual(signals, Array(6).fill(false));
       assert.ok(consumer.closed && producer.closed);
       assert.equal(await committedTotal(services, vars, input), 6);
@@ -226,7 +228,7 @@ describe('runners', () => {
       );
       // A batch fails as a whole, and is reported under its first record.
       assert.deepEqual(asked, [[boom, Math.floor(4 / unit) * unit]]);
-      assert.deepEqual(result, { consumed: 9, produced: 9 - unit, skipped: unit });
+      assert.deepEqual(result, { consumed: 9, produced: 9 - unit, skipped: unit, left: nothing });
       assert.deepEqual(metrics.errors, [boom]);
       assert.equal(await committedTotal(services, vars, input), 9);
     });
@@ -258,7 +260,7 @@ describe('runners', () => {
       });
       const skippedOver = unit === 1 ? [3, 4, 5] : [0, 1, 3, 4, 5];
       assert.deepEqual(seen, skippedOver);
-      assert.deepEqual(result, { consumed: skippedOver.length + 1, produced: 0, skipped: 1 });
+      assert.deepEqual(result, { consumed: skippedOver.length + 1, produced: 0, skipped: 1, left: nothing });
       assert.equal(await committedTotal(services, vars, input), 6);
     });
 
@@ -283,12 +285,15 @@ describe('runners', () => {
       const offsets: number[] = [];
       for (const last of [5, 11]) {
         const stop = new AbortController();
-        const result = await run({ consumer, producer, signal: stop.signal, closeClients: false }, ({ offset, key, value }) => {
-          offsets.push(offset);
-          if (offset === last) stop.abort();
-          return { topic: output, key, value };
-        });
-        assert.deepEqual(result, { consumed: 6, produced: 6, skipped: 0 });
+        const { left: _left, ...counts } = await run(
+          { consumer, producer, signal: stop.signal, closeClients: false },
+          ({ offset, key, value }) => {
+            offsets.push(offset);
+            if (offset === last) stop.abort();
+            return { topic: output, key, value };
+          },
+        );
+        assert.deepEqual(counts, { consumed: 6, produced: 6, skipped: 0 });
         assert.ok(!consumer.closed && !producer.closed);
       }
       assert.deepEqual(
@@ -309,7 +314,7 @@ describe('runners', () => {
     await using clients = await openClients(vars, input);
     const options = { ...clients, closeClients: false, handleSignals: false };
     const none = await runAsync({ ...options, signal: AbortSignal.abort(), handler: () => assert.fail('took a record') });
-    assert.deepEqual(none, { consumed: 0, produced: 0, skipped: 0 });
+    assert.deepEqual(none, { consumed: 0, produced: 0, skipped: 0, left: nothing });
     const stop = new AbortController();
     let stoppedAt = Number.POSITIVE_INFINITY;
     const running = runAsync({
@@ -322,7 +327,7 @@ describe('runners', () => {
         }, 300);
       },
     });
-    assert.deepEqual(await running, { consumed: 1, produced: 0, skipped: 0 });
+    assert.deepEqual(await running, { consumed: 1, produced: 0, skipped: 0, left: nothing });
     assert.ok(performance.now() - stoppedAt < 1_000);
   });
 
@@ -360,10 +365,46 @@ describe('runners', () => {
         if (offset === 2) setTimeout(() => void consumer.close(), 100);
       },
     }).catch((error: unknown) => error);
-    assert.deepEqual(result, { consumed: 3, produced: 0, skipped: 0 });
+    assert.deepEqual(result, { consumed: 3, produced: 0, skipped: 0, left: nothing });
     assert.ok(producer.closed);
     assert.equal(await committedTotal(services, vars, input), 3);
   });
+
+  /** Runs a service in a process of its own, sends the signal twice once it is at work, and waits for its end. */
+  async function endBySignal(args: readonly string[], signal: NodeJS.Signals, vars: RuntimeVars, extra: NodeJS.ProcessEnv = {}) {
+    const script = join(import.meta.dirname, '../support/runner-process.js');
+    const { NODE_TEST_CONTEXT: _context, NODE_V8_COVERAGE: _coverage, HOSTNAME: _host, ...env } = process.env;
+    const child = spawn(process.execPath, [script, ...args], {
+      stdio: 'pipe',
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+      env: {
+        ...env,
+        KAFKA_BOOTSTRAP_SERVERS: services.bootstrapServers,
+        APP_NAME: vars.APP_NAME,
+        CONSUMER_ENABLE_AUTO_COMMIT: String(args[0] !== 'runSync'),
+        // No automatic commit saves it: what is committed was committed at the end.
+        CONSUMER_AUTO_COMMIT_INTERVAL_SECONDS: '600',
+        ...extra,
+      },
+    });
+    let out = '';
+    let err = '';
+    let signalledAt = 0;
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text;
+    });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+      if (signalledAt > 0 || !out.includes('handled')) return;
+      signalledAt = performance.now();
+      child.kill(signal);
+      // As from a terminal or an impatient supervisor.
+      setTimeout(() => child.kill(signal), 5);
+    });
+    const [code, killedBy] = (await once(child, 'close')) as [number | null, string | null];
+    return { code, killedBy, out, err, tookMs: performance.now() - signalledAt };
+  }
 
   for (const [runner, signal] of [
     ['runAsync', 'SIGTERM'],
@@ -375,39 +416,27 @@ describe('runners', () => {
       const total = 20_000;
       await fill(services, input, total);
       const vars = services.vars();
-      const script = join(import.meta.dirname, '../support/runner-process.js');
-      const { NODE_TEST_CONTEXT: _context, NODE_V8_COVERAGE: _coverage, HOSTNAME: _host, ...env } = process.env;
-      const child = spawn(process.execPath, [script, runner, input, output], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        timeout: 60_000,
-        killSignal: 'SIGKILL',
-        env: {
-          ...env,
-          KAFKA_BOOTSTRAP_SERVERS: services.bootstrapServers,
-          APP_NAME: vars.APP_NAME,
-          CONSUMER_ENABLE_AUTO_COMMIT: String(runner !== 'runSync'),
-          // No automatic commit saves it: what is committed was committed at the end.
-          CONSUMER_AUTO_COMMIT_INTERVAL_SECONDS: '600',
-        },
-      });
-      let out = '';
-      let signalledAt = 0;
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        out += text;
-        if (signalledAt > 0 || !out.includes('handled')) return;
-        signalledAt = performance.now();
-        child.kill(signal);
-      });
-      const [code, killedBy] = (await once(child, 'close')) as [number | null, string | null];
-      assert.deepEqual([code, killedBy], [0, null]);
-      t.diagnostic(`ended ${Math.round(performance.now() - signalledAt)} ms after ${signal}`);
-      assert.ok(performance.now() - signalledAt < 10_000);
+      const { code, killedBy, out, err, tookMs } = await endBySignal([runner, input, output], signal, vars);
+      assert.deepEqual([code, killedBy, err], [0, null, '']);
+      t.diagnostic(`ended ${Math.round(tookMs)} ms after ${signal}`);
+      assert.ok(tookMs < 10_000);
       const result = JSON.parse(out.slice(out.indexOf('{'))) as RunResult;
       assert.ok(result.consumed >= 200 && result.consumed < total, `${result.consumed} records`);
-      assert.equal(result.produced, result.consumed);
+      assert.deepEqual([result.produced, result.left], [result.consumed, nothing]);
       assert.equal(await committedTotal(services, vars, input), result.consumed);
       const keys = (await readAll(services, output)).map(({ key }) => String(key));
       assert.deepEqual([keys.length, new Set(keys).size], [result.consumed, result.consumed]);
     });
   }
+
+  test('SIGTERM ends a process whose handler hangs with exit code 1 at the deadline, the work before it committed', async () => {
+    const [input, output] = [await services.topic('in'), await services.topic('out')];
+    await fill(services, input, 1_000);
+    const vars = services.vars();
+    const ended = await endBySignal(['runAsync', input, output, 'hang'], 'SIGTERM', vars, { SHUTDOWN_TIMEOUT_SECONDS: '3' });
+    assert.deepEqual([ended.code, ended.killedBy], [1, null]);
+    assert.ok(ended.tookMs >= 1_500 && ended.tookMs < 6_000, `${ended.tookMs} ms`);
+    assert.match(ended.err, /ShutdownError: runAsync was stopped by SIGTERM and not done within 3000 ms: 1 records were not finished/);
+    assert.equal(await committedTotal(services, vars, input), 199);
+  });
 });

@@ -24,7 +24,7 @@ async function open(services: Services, topic: string, kind: Source['kind'], mar
   const settings = consumerSettings(services.vars(), { 'enable.partition.eof': marksEnds });
   const handle = new ConsumerHandle(routeConfig('consumer', settings), {
     onRebalance: (what) => {
-      assigned ||= what === 'assign';
+      assigned ||= what === 'assigned';
       return undefined;
     },
     onOffsetCommit: ignore,

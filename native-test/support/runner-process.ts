@@ -1,12 +1,12 @@
 /**
- * A service of its own process: `node runner-process.js runAsync|runSync|runBatch INPUT OUTPUT`, configured by the environment.
- * Prints `handled` after 200 records and the runner's result, as JSON, at its end. It never calls `process.exit`: that it ends
+ * A service of its own process: `node runner-process.js runAsync|runSync|runBatch INPUT OUTPUT [hang]`, configured by the environment; with
+ * `hang` its handler never ends after 200 records. Prints `handled` after 200 records and the runner's result, as JSON, at its end. It never calls `process.exit`: that it ends
  * shows that nothing was left open.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumerRecord, createConsumer, createProducer, type ProducerRecord, runAsync, runBatch, runSync } from 'rdkafka-toolkit';
 
-const [runner = '', input = '', output = ''] = process.argv.slice(2);
+const [runner = '', input = '', output = '', hang] = process.argv.slice(2);
 
 const consumer = await createConsumer({ topics: [input] });
 const producer = await createProducer();
@@ -22,6 +22,7 @@ const copy = ({ partition, offset, value }: ConsumerRecord): ProducerRecord => (
 async function handler(record: ConsumerRecord): Promise<ProducerRecord> {
   if (record.offset % 10 === 0) await sleep(1);
   count(1);
+  if (hang !== undefined && handled >= 200) await new Promise(() => undefined);
   return copy(record);
 }
 

@@ -48,6 +48,13 @@ const table: Record<string, Row> = {
     options: false,
     fields: { timeoutMs: 300 },
   },
+  ShutdownError: {
+    make: (options) => new errors.ShutdownError('text', { records: 1, outputs: 2 }, options),
+    code: 'ERR_SHUTDOWN',
+    retriable: false,
+    fatal: false,
+    fields: { left: { records: 1, outputs: 2 } },
+  },
   ConsumeError: { make: (options) => new errors.ConsumeError('text', options), code: 'ERR_CONSUME', retriable: false, fatal: false },
   DeliveryError: {
     make: (options) => new errors.DeliveryError('text', 12, options),

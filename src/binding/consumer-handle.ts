@@ -22,10 +22,13 @@ import { PortableSource } from './portable-source.ts';
 import type { RecordDecoders } from './record-batch.ts';
 import type { RecordSource } from './record-source.ts';
 
+/** What a rebalance does to partitions; lost ones may have another owner already. */
+export type RebalanceKind = 'assigned' | 'revoked' | 'lost';
+
 /** What librdkafka reports beside records. All are called on the event loop. */
 export interface ConsumerCallbacks {
   /** The returned promise is waited for before the partitions are given up or taken; it must not reject. */
-  onRebalance(kind: 'assign' | 'revoke', partitions: readonly TopicPartition[]): Promise<void> | undefined;
+  onRebalance(kind: RebalanceKind, partitions: readonly TopicPartition[]): Promise<void> | undefined;
   onOffsetCommit(error: RawError | undefined, partitions: readonly TopicPartitionOffset[]): void;
   onPartitionEof(at: TopicPartitionOffset): void;
   onError(error: RawError): void;
@@ -63,7 +66,7 @@ export class ConsumerHandle {
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
   #closing = false;
-  #source: Pick<RecordSource<unknown, unknown, unknown>, 'close' | 'commit' | 'storeOffsets'> | undefined;
+  #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'storeOffsets'> | undefined;
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
     this.#callbacks = callbacks;
@@ -119,9 +122,15 @@ export class ConsumerHandle {
     checkCode(`Cannot subscribe to ${topics.join(', ')}`, this.#raw.subscribe(topics), stateError);
   }
 
+  /** Leaves the group and joins it again; the partitions are revoked and assigned as in any rebalance. */
+  rejoin(topics: readonly string[]): void {
+    checkCode('Cannot leave the group to join it again', this.#raw.unsubscribe(), stateError);
+    this.subscribe(topics);
+  }
+
   /** Hands a rebalance on and completes it whatever happens: librdkafka, and a later close, would wait for it for ever. */
   async #rebalance(error: RawError, partitions: readonly TopicPartition[]): Promise<void> {
-    const kind = kafkaCodeOf(error) === kafkaCodes.assignPartitions ? 'assign' : 'revoke';
+    const kind = this.#rebalanceKind(error);
     const plain = partitions.map(({ topic, partition }) => ({ topic, partition }));
     try {
       const ready = this.#callbacks.onRebalance(kind, plain);
@@ -131,10 +140,15 @@ export class ConsumerHandle {
     }
   }
 
-  #completeRebalance(kind: 'assign' | 'revoke', partitions: readonly TopicPartition[]): void {
+  #rebalanceKind(error: RawError): RebalanceKind {
+    if (kafkaCodeOf(error) === kafkaCodes.assignPartitions) return 'assigned';
+    return this.#source?.assignmentLost?.() ? 'lost' : 'revoked';
+  }
+
+  #completeRebalance(kind: RebalanceKind, partitions: readonly TopicPartition[]): void {
     try {
       const cooperative = this.#raw.rebalanceProtocol() === 'COOPERATIVE';
-      if (kind === 'assign') {
+      if (kind === 'assigned') {
         if (cooperative) this.#raw.incrementalAssign(partitions);
         else this.#raw.assign(partitions);
       } else if (cooperative) this.#raw.incrementalUnassign(partitions);

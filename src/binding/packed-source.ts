@@ -97,6 +97,10 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     if (!this.#closed) this.#open.storeOffsets(offsets);
   }
 
+  assignmentLost(): boolean {
+    return !this.#closed && this.#open.assignmentLost();
+  }
+
   commit(offsets: readonly TopicPartitionOffset[], timeoutMs: number): Promise<number> {
     if (this.#closed) return Promise.resolve(kafkaCodes.destroyed);
     const ticket = this.#nextCommit++ & 0x7fffffff;

@@ -26,6 +26,8 @@ export interface PackedConsumer {
   takeCommits(): (readonly [number, number])[];
   /** Stores offsets for the next automatic commit; gives the indexes of those that were refused. */
   storeOffsets(offsets: readonly TopicPartitionOffset[]): number[];
+  /** Whether the partitions of the revoke under way belong to others already. */
+  assignmentLost(): boolean;
   close(): void;
 }
 

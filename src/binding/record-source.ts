@@ -21,6 +21,11 @@ export interface RecordSource<K, V, H> {
    * the commit was sent, and the answer comes as an event.
    */
   commit?(offsets: readonly TopicPartitionOffset[], timeoutMs: number): Promise<number>;
+  /**
+   * During a revoke: whether the group has given the partitions away already. A source that cannot tell has none: offsets stored for
+   * such partitions are refused by librdkafka all the same.
+   */
+  assignmentLost?(): boolean;
   /** Lets go of the native client; a fetch under way gives undefined. Called before the client disconnects. */
   close(): void;
 }

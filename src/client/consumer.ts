@@ -10,7 +10,7 @@ import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
-import type { ConsumerEvents, Statistics } from './events.ts';
+import type { ConsumerEvents, ConsumerHealth, Stall, Statistics } from './events.ts';
 
 /** Longest single fetch: what a `close()` may have to wait for. */
 const FETCH_SLICE_MS = 200;
@@ -20,6 +20,9 @@ const KEEP_ALIVE_MS = 1_000;
 
 /** Polls within one `max.poll.interval.ms` while nobody asks for records: a late timer or two must not cost the membership. */
 const KEEP_ALIVE_PER_INTERVAL = 4;
+
+/** How often a consumer with too much in flight looks whether some of it is finished. */
+const ROOM_CHECK_MS = 5;
 
 /** A consumer's settings, all resolved. */
 export interface ConsumerSettings<K, V, H> {
@@ -48,12 +51,19 @@ export interface ConsumerSettings<K, V, H> {
 /** Who keeps the offsets: told of every assignment and every record handed over. Implemented in `delivery/`. */
 export interface OffsetKeeper {
   assigned(partitions: readonly TopicPartition[], epoch: number): void;
-  /** Waits for records under way, stores what is finished and forgets the partitions. Must not reject. */
-  revoking(partitions: readonly TopicPartition[], closing: boolean): Promise<void>;
+  /**
+   * Waits for records under way (not when closing), stores what is finished (not of lost ones) and forgets the partitions. Must not
+   * reject.
+   */
+  revoking(partitions: readonly TopicPartition[], how: 'revoked' | 'lost' | 'closing'): Promise<void>;
   /** The partition continues elsewhere: what was handed over before no longer counts. */
   seeked(partition: TopicPartition, epoch: number): void;
   /** Records `from` up to `to` (exclusive) of the batch are handed over. */
   delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void;
+  /** How many records may be handed over before some of those in flight are finished; 0 for none. */
+  readonly room: number;
+  /** Records handed over and not finished. */
+  readonly inFlightRecords: number;
   /** Stores what is finished by now; called once a batch. */
   settle(): void;
   /** Stores and commits what is finished, within the deadline. */
@@ -106,6 +116,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   #keepAlive: NodeJS.Timeout | undefined;
   #throttled = false;
   #failure: unknown;
+  #waiting = 0;
+  #stall: Stall | undefined;
 
   /** Counts assignments, seeks and pauses; a batch carries the epoch it arrived in. */
   #epoch = 0;
@@ -120,7 +132,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.groupId = settings.groupId;
     this.autoCommit = settings.autoCommit;
     this.#handle = new ConsumerHandle(settings.config, {
-      onRebalance: (kind, partitions) => (kind === 'assign' ? this.#assigned(partitions) : this.#revoked(partitions)),
+      onRebalance: (kind, partitions) => (kind === 'assigned' ? this.#assigned(partitions) : this.#revoked(partitions, kind === 'lost')),
       onOffsetCommit: (error, offsets) => {
         if (error !== undefined && error.code === kafkaCodes.noOffset) return;
         this.emit('committed', commitCallbackError(error, offsets[0]), offsets);
@@ -147,6 +159,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   get closed(): boolean {
     return this.#state !== 'open';
+  }
+
+  /** @internal `SHUTDOWN_TIMEOUT_SECONDS`. */
+  get shutdownTimeoutMs(): number {
+    return this.#settings.shutdownTimeoutMs;
   }
 
   /** @internal Connects, checks the topics and joins the group. Called once, by `createConsumer`. */
@@ -207,8 +224,18 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       await this.#waitForRecord(deadline, signal);
       const record = this.#takeReady();
       if (record !== undefined) return record;
-      if (performance.now() >= deadline) throw new NoMessageError(timeoutMs);
+      if (performance.now() >= deadline) throw this.#noMessage(timeoutMs);
     }
+  }
+
+  #noMessage(timeoutMs: number): NoMessageError {
+    const { room, inFlightRecords } = this.#keeper!;
+    if (room > 0) return new NoMessageError(timeoutMs);
+    return new NoMessageError(
+      timeoutMs,
+      `${inFlightRecords} records are handed over and not finished, as many as CONSUMER_MAX_IN_FLIGHT_RECORDS and CONSUMER_MAX_IN_FLIGHT_MB ` +
+        'allow. Are they passed to enqueueAutoCommits, and their outputs delivered?',
+    );
   }
 
   /**
@@ -237,26 +264,40 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
         break;
       }
     }
-    if (records.length === 0) throw new NoMessageError(timeoutMs);
+    if (records.length === 0) throw this.#noMessage(timeoutMs);
     return records;
   }
 
   /** Every record as it comes, for ever; ends when the consumer is closed. Leaving the loop does not close the consumer. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V, H>, void, undefined> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<ConsumerRecord<K, V, H>, void, undefined> {
+    // By hand: an async generator takes three turns of the microtask queue a record, this takes one.
+    let left = false;
+    const iterator: AsyncIterableIterator<ConsumerRecord<K, V, H>, void, undefined> = {
+      next: () => {
+        if (left) return Promise.resolve({ done: true, value: undefined });
+        const ready = this.#takeReady();
+        return ready === undefined ? this.#nextRecord() : Promise.resolve({ done: false, value: ready });
+      },
+      return: () => {
+        left = true;
+        return Promise.resolve({ done: true, value: undefined });
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  async #nextRecord(): Promise<IteratorResult<ConsumerRecord<K, V, H>, void>> {
     while (!this.closed) {
-      const ready = this.#takeReady();
-      if (ready !== undefined) {
-        yield ready;
-        continue;
-      }
       try {
-        yield await this.consume({ timeoutMs: 60_000 });
+        return { done: false, value: await this.consume({ timeoutMs: 60_000 }) };
       } catch (error) {
         if (error instanceof NoMessageError) continue;
-        if (error instanceof ClosedError) return;
+        if (error instanceof ClosedError) break;
         throw error;
       }
     }
+    return { done: true, value: undefined };
   }
 
   /** The next buffered record if it can be handed over right now. */
@@ -264,6 +305,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const batch = this.#current();
     if (batch === undefined || this.#state !== 'open') return undefined;
     const index = this.#index;
+    if (this.#keeper!.room === 0) return undefined;
     const { minimumAgeMs } = this.#settings;
     if (minimumAgeMs > 0 && batch.timestamps[index]! + minimumAgeMs > Date.now()) return undefined;
     const pending = batch.prepare(index);
@@ -285,7 +327,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     // Whatever must be looked at for each record is left to #takeReady.
     if (this.#settings.minimumAgeMs > 0 || batch.epoch !== this.#epoch || batch.preparesRecords || batch !== this.#batches[0]) return true;
     const from = this.#index;
-    const to = Math.min(batch.length, from + count - records.length);
+    const to = Math.min(batch.length, from + count - records.length, from + this.#keeper!.room);
     for (let index = from; index < to; index++) records.push(new ConsumerRecord(batch, index));
     if (to > from) this.#handOver(batch, to);
     return true;
@@ -333,6 +375,15 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** Waits until something changed: a record came, became old enough, or its schema arrived; or until the deadline. */
   async #waitForRecord(deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#waiting++;
+    try {
+      await this.#waitForChange(deadline, signal);
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  async #waitForChange(deadline: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
     this.#assertOpen();
     if (this.#failure !== undefined) {
@@ -344,6 +395,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const batch = this.#current();
     if (batch === undefined) {
       await orAborted(this.#fetch(Math.max(0, Math.min(FETCH_SLICE_MS, remaining)), this.#settings.prefetchRecords), signal);
+      return;
+    }
+    if (this.#keeper!.room === 0) {
+      this.#keeper!.settle();
+      if (this.#keeper!.room === 0) await orAborted(sleep(Math.min(ROOM_CHECK_MS, Math.max(1, remaining))), signal);
       return;
     }
     const age = Date.now() - batch.timestamps[this.#index]!;
@@ -425,7 +481,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   /** Buffered records of the partitions are dropped; those handed over are waited for, stored, and the partitions given up. */
-  async #revoked(partitions: readonly TopicPartition[]): Promise<void> {
+  async #revoked(partitions: readonly TopicPartition[], lost: boolean): Promise<void> {
     const giveUp = async (): Promise<void> => {
       this.#epoch++;
       // A pause belongs to this assignment: the partition must not come back paused.
@@ -435,8 +491,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
         this.#validFrom.delete(this.#keyOf(at));
         this.#paused.delete(this.#keyOf(at));
       }
-      await this.#keeper!.revoking(partitions, this.#state !== 'open');
-      this.emit('revoked', partitions);
+      await this.#keeper!.revoking(partitions, lost ? 'lost' : this.#state === 'open' ? 'revoked' : 'closing');
+      this.emit('revoked', partitions, { lost });
     };
     if (this.#state === 'open') await this.#alone(giveUp);
     else await giveUp();
@@ -575,6 +631,29 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
         return { ...at, lagRecords: Math.max(0, high - Math.max(low, positions[index] ?? committed[index] ?? low)) };
       }),
     );
+  }
+
+  /** Whether it makes progress, by the watchdog's last look (`CONSUMER_STALL_TIMEOUT_SECONDS`). */
+  health(): ConsumerHealth {
+    if (this.#state !== 'open') return { status: 'closed', stall: undefined };
+    return { status: this.#stall === undefined ? 'ok' : 'stalled', stall: this.#stall };
+  }
+
+  /** @internal The watchdog's finding; undefined when there is progress. */
+  setStall(stall: Stall | undefined): void {
+    this.#stall = stall;
+    if (stall !== undefined) this.emit('stalled', stall);
+  }
+
+  /** @internal True while someone waits for a record and none is buffered: only then does a lack of records say something. */
+  get starved(): boolean {
+    return this.#waiting > 0 && this.#current() === undefined;
+  }
+
+  /** Leaves the group and joins it again: the partitions are revoked and assigned anew, as in any rebalance. */
+  rejoin(): void {
+    this.#assertOpen();
+    this.#handle.rejoin(this.topics);
   }
 
   /** @internal */

@@ -16,6 +16,7 @@ import {
   type Serializer,
 } from '../serde.ts';
 import { OffsetManager } from './offset-manager.ts';
+import { watchForStalls } from './stall-watchdog.ts';
 
 /** Options both clients take. */
 export interface ClientOptions {
@@ -47,6 +48,11 @@ export interface ConsumerOptions<K = Buffer | null, V = Buffer | null, H = reado
   readonly producers?: readonly Producer<never, never>[] | undefined;
   /** What to do when a topic does not exist: fail to connect, or wait until it does. @default 'fail' */
   readonly missingTopics?: 'fail' | 'wait' | undefined;
+  /**
+   * What to do when nothing comes for `CONSUMER_STALL_TIMEOUT_SECONDS` although the partitions hold records: emit `stalled`, or leave
+   * the group and join it again as well. @default 'report'
+   */
+  readonly onStall?: 'report' | 'rejoin' | undefined;
 }
 
 export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array | string | null> extends ClientOptions {
@@ -117,9 +123,15 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
     });
     if (instanceId !== undefined) consumer.once('closed', () => instanceIds.delete(instanceId));
     const { producers } = options;
-    const manager = new OffsetManager(consumer, () => producers ?? openProducers);
+    const manager = new OffsetManager(consumer, () => producers ?? openProducers, {
+      maxInFlightRecords: vars.CONSUMER_MAX_IN_FLIGHT_RECORDS,
+      maxInFlightBytes: vars.CONSUMER_MAX_IN_FLIGHT_MB * 1_048_576,
+      drainTimeoutMs: vars.CONSUMER_DRAIN_TIMEOUT_SECONDS * 1000,
+    });
     managers.set(consumer, manager);
     await consumer.connect(manager, options.signal);
+    const stallTimeoutMs = vars.CONSUMER_STALL_TIMEOUT_SECONDS * 1000;
+    if (stallTimeoutMs > 0) watchForStalls(consumer, manager, { stallTimeoutMs, onStall: options.onStall ?? 'report' });
     return consumer;
   } catch (error) {
     if (instanceId !== undefined) instanceIds.delete(instanceId);

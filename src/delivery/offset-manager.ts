@@ -9,9 +9,17 @@ import { CommitError, type DeliveryError, type ToolkitError } from '../errors.ts
 import { isGroupMovingCode } from '../kafka-codes.ts';
 import type { RecordContext } from '../serde.ts';
 import { OffsetTracker } from './offset-tracker.ts';
+import { PositionTracker } from './position-tracker.ts';
 
-/** How long a revoke waits for records under way before the partitions are given up without them. */
-export const DRAIN_TIMEOUT_MS = 5_000;
+/** How much a consumer may have in hand, and how long it may take to let go of it. */
+export interface OffsetLimits {
+  /** Records handed over and not yet passed by their partition's watermark. */
+  readonly maxInFlightRecords: number;
+  /** Bytes of their keys and values. */
+  readonly maxInFlightBytes: number;
+  /** How long a revoke waits for records under way before the partitions are given up without them. */
+  readonly drainTimeoutMs: number;
+}
 
 /** A record reported as done: a view, or just its place. */
 export type FinishedRecord = RecordContext & { readonly batch?: { readonly epoch: number } | undefined };
@@ -24,8 +32,10 @@ interface View {
 type AnyConsumer = Consumer<unknown, unknown, unknown>;
 type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'closed' | 'throwIfFailed'>;
 
+type Tracker = OffsetTracker | PositionTracker;
+
 interface Assigned extends TopicPartition {
-  readonly tracker: OffsetTracker;
+  readonly tracker: Tracker;
   stored: number | undefined;
 }
 
@@ -39,21 +49,80 @@ export class OffsetManager implements OffsetKeeper {
   readonly #assigned = new Map<number, Assigned>();
   /** What was produced before this consumer was made cannot be an output of its records. */
   readonly #since = currentSequence();
+  readonly #limits: OffsetLimits;
+  #tracking = true;
   #dirty = false;
   #lastKey = -1;
-  #lastTracker: OffsetTracker | undefined;
+  #lastTracker: Tracker | undefined;
+  #inFlightRecords = 0;
+  #inFlightBytes = 0;
+  #handedOver = 0;
+  #leftAtClose = 0;
 
-  constructor(consumer: AnyConsumer, outputs: () => Iterable<AnyProducer>) {
+  constructor(consumer: AnyConsumer, outputs: () => Iterable<AnyProducer>, limits: OffsetLimits) {
     this.#consumer = consumer;
     this.#outputs = outputs;
+    this.#limits = limits;
+  }
+
+  /** Records handed over and not yet passed by their partition's watermark, as of the last look. */
+  get inFlightRecords(): number {
+    return this.#inFlightRecords;
+  }
+
+  /** Records handed over so far, for ever growing. */
+  get handedOver(): number {
+    return this.#handedOver;
+  }
+
+  /** Records that were handed over and not finished when the consumer was closed. */
+  get leftAtClose(): number {
+    return this.#leftAtClose;
+  }
+
+  get room(): number {
+    const { maxInFlightRecords, maxInFlightBytes } = this.#limits;
+    return this.#inFlightBytes >= maxInFlightBytes ? 0 : Math.max(0, maxInFlightRecords - this.#inFlightRecords);
+  }
+
+  /** True when all that is in flight is handled, and only reports of its outputs are waited for. */
+  get awaitsOutputs(): boolean {
+    const busy = [...this.#assigned.values()].filter(({ tracker }) => tracker.inFlight > 0);
+    return busy.length > 0 && busy.every(({ tracker }) => tracker.awaitsOutputs);
   }
 
   assigned(partitions: readonly TopicPartition[], epoch: number): void {
     for (const { topic, partition } of partitions) {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
-      this.#assigned.set(key, { topic, partition, tracker: new OffsetTracker(epoch), stored: undefined });
+      this.#assigned.set(key, { topic, partition, tracker: this.#newTracker(epoch), stored: undefined });
     }
     this.#lastKey = -1;
+    this.#recount();
+  }
+
+  #newTracker(epoch: number): Tracker {
+    // Without automatic commits a turn finishes all there is, never one record.
+    return this.#consumer.autoCommit ? new OffsetTracker(epoch) : new PositionTracker(epoch);
+  }
+
+  /** While false, what is handed over is nobody's to finish or to commit: whoever reads it does not consume it. */
+  track(tracking: boolean): void {
+    this.#tracking = tracking;
+    // Afterwards offsets count from the next record on, as after a seek.
+    for (const [key, { topic, partition, tracker }] of this.#assigned) {
+      this.#assigned.set(key, { topic, partition, tracker: this.#newTracker(tracker.epoch), stored: undefined });
+    }
+    this.#lastKey = -1;
+    this.#recount();
+  }
+
+  #recount(): void {
+    this.#inFlightRecords = 0;
+    this.#inFlightBytes = 0;
+    for (const { tracker } of this.#assigned.values()) {
+      this.#inFlightRecords += tracker.inFlight;
+      this.#inFlightBytes += tracker.inFlightBytes;
+    }
   }
 
   seeked(at: TopicPartition, epoch: number): void {
@@ -61,18 +130,31 @@ export class OffsetManager implements OffsetKeeper {
     this.assigned([at], epoch);
   }
 
-  delivered({ topicIndexes, partitions, offsets }: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void {
+  delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void {
+    this.#handedOver += to - from;
+    if (!this.#tracking) return;
+    const { topicIndexes, partitions, offsets, keyLengths, valueLengths } = batch;
     for (let index = from; index < to; ) {
       const topicIndex = topicIndexes[index]!;
       const partition = partitions[index]!;
-      const start = index++;
-      while (index < to && partitions[index] === partition && topicIndexes[index] === topicIndex) index++;
-      this.#trackerOf(topicIndex, partition)?.deliverRun(offsets, start, index);
+      const start = index;
+      const tracker = this.#trackerOf(topicIndex, partition);
+      let bytes = 0;
+      do {
+        const size = Math.max(keyLengths[index]!, 0) + Math.max(valueLengths[index]!, 0);
+        tracker?.deliver(offsets[index]!, size);
+        bytes += size;
+        index++;
+      } while (index < to && partitions[index] === partition && topicIndexes[index] === topicIndex);
+      if (tracker === undefined || !this.#consumer.autoCommit) continue;
+      // A record that is repeated counts twice until the next look.
+      this.#inFlightRecords += index - start;
+      this.#inFlightBytes += bytes;
     }
   }
 
   /** Records come in runs of one partition, so the last look-up mostly answers the next. */
-  #trackerOf(topicIndex: number, partition: number): OffsetTracker | undefined {
+  #trackerOf(topicIndex: number, partition: number): Tracker | undefined {
     const key = partitionKey(topicIndex, partition);
     if (key !== this.#lastKey) {
       this.#lastTracker = this.#assigned.get(key)?.tracker;
@@ -139,7 +221,7 @@ export class OffsetManager implements OffsetKeeper {
     if (!this.#dirty || !this.#consumer.autoCommit) return;
     const due = this.#due(this.#assigned.values());
     // What still waits for reports is looked at again at the next call.
-    this.#dirty = this.#inFlight(this.#assigned.values()) > 0;
+    this.#dirty = this.#inFlightRecords > 0;
     this.#consumer.handle.storeOffsets(due);
   }
 
@@ -153,6 +235,7 @@ export class OffsetManager implements OffsetKeeper {
       assigned.stored = offset;
       due.push({ topic: assigned.topic, partition: assigned.partition, offset });
     }
+    this.#recount();
     return due;
   }
 
@@ -162,17 +245,19 @@ export class OffsetManager implements OffsetKeeper {
     return count;
   }
 
-  async revoking(partitions: readonly TopicPartition[], closing: boolean): Promise<void> {
+  async revoking(partitions: readonly TopicPartition[], how: 'revoked' | 'lost' | 'closing'): Promise<void> {
     const entries = partitions.flatMap(({ topic, partition }) => {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
       const assigned = this.#assigned.get(key);
       return assigned === undefined ? [] : [[key, assigned] as const];
     });
     const leaving = entries.map(([, assigned]) => assigned);
-    if (!closing) await this.#drain(leaving, DRAIN_TIMEOUT_MS);
-    if (this.#consumer.autoCommit) this.#consumer.handle.storeOffsets(this.#due(leaving));
+    if (how === 'revoked') await this.#drain(leaving, this.#limits.drainTimeoutMs);
+    // What is lost may be in other hands already: an offset of ours could set the group back.
+    if (how !== 'lost' && this.#consumer.autoCommit) this.#consumer.handle.storeOffsets(this.#due(leaving));
     for (const [key, assigned] of entries) if (this.#assigned.get(key) === assigned) this.#assigned.delete(key);
     this.#lastKey = -1;
+    this.#recount();
   }
 
   /** Waits until every record handed over of these partitions is finished, or the deadline; a close has its own. */
@@ -244,6 +329,15 @@ export class OffsetManager implements OffsetKeeper {
   }
 
   async close(timeoutMs: number): Promise<void> {
+    try {
+      await this.#commitAtClose(timeoutMs);
+    } finally {
+      this.#recount();
+      this.#leftAtClose = this.#inFlightRecords;
+    }
+  }
+
+  async #commitAtClose(timeoutMs: number): Promise<void> {
     if (this.#assigned.size === 0 || !this.#consumer.autoCommit) return;
     for (const assigned of this.#assigned.values()) assigned.stored = undefined;
     try {

@@ -13,6 +13,10 @@ export class OffsetTracker {
   readonly epoch: number;
   #offsets = new Float64Array(64);
   #required = new Float64Array(64);
+  /** Bytes handed over up to and including each record, and up to the last one that the watermark has passed. */
+  #bytes = new Float64Array(64);
+  #deliveredBytes = 0;
+  #passedBytes = 0;
   /** Ring positions, growing for ever; a slot is `position & mask`. */
   #head = 0;
   #tail = 0;
@@ -29,19 +33,30 @@ export class OffsetTracker {
     return this.#tail - this.#head;
   }
 
+  /** Bytes of keys and values of the records in flight. */
+  get inFlightBytes(): number {
+    return this.#deliveredBytes - this.#passedBytes;
+  }
+
+  /** True when every record in flight was reported as done, so that only outputs are waited for. */
+  get awaitsOutputs(): boolean {
+    const mask = this.#offsets.length - 1;
+    for (let position = this.#head; position < this.#tail; position++) {
+      if (this.#required[position & mask] === UNFINISHED) return false;
+    }
+    return this.inFlight > 0;
+  }
+
   /** Notes that a record was handed over. Offsets of one assignment come in ascending order; a repeated one is ignored. */
-  deliver(offset: number): void {
+  deliver(offset: number, bytes = 0): void {
     if (offset < this.#next) return;
     if (this.#tail - this.#head === this.#offsets.length) this.#grow();
     const slot = this.#tail++ & (this.#offsets.length - 1);
     this.#offsets[slot] = offset;
     this.#required[slot] = UNFINISHED;
+    this.#deliveredBytes += bytes;
+    this.#bytes[slot] = this.#deliveredBytes;
     this.#next = offset + 1;
-  }
-
-  /** As {@link deliver} for records `from` up to `to` (exclusive) of a batch's offsets, all of this partition. */
-  deliverRun(offsets: Float64Array, from: number, to: number): void {
-    for (let index = from; index < to; index++) this.deliver(offsets[index]!);
   }
 
   /**
@@ -72,7 +87,9 @@ export class OffsetTracker {
    */
   advance(acknowledged: number): number | undefined {
     const mask = this.#offsets.length - 1;
+    const before = this.#head;
     while (this.#head < this.#tail && this.#required[this.#head & mask]! <= acknowledged) this.#head++;
+    if (this.#head > before) this.#passedBytes = this.#bytes[(this.#head - 1) & mask]!;
     if (this.#cursor < this.#head) this.#cursor = this.#head;
     if (this.#head < this.#tail) return this.#offsets[this.#head & mask];
     return this.#next < 0 ? undefined : this.#next;
@@ -97,11 +114,14 @@ export class OffsetTracker {
     const size = this.#offsets.length;
     const offsets = new Float64Array(size * 2);
     const required = new Float64Array(size * 2);
+    const bytes = new Float64Array(size * 2);
     for (let position = this.#head; position < this.#tail; position++) {
       offsets[position & (size * 2 - 1)] = this.#offsets[position & (size - 1)]!;
       required[position & (size * 2 - 1)] = this.#required[position & (size - 1)]!;
+      bytes[position & (size * 2 - 1)] = this.#bytes[position & (size - 1)]!;
     }
     this.#offsets = offsets;
     this.#required = required;
+    this.#bytes = bytes;
   }
 }

@@ -354,6 +354,13 @@ NAN_METHOD(PackedConsumer::StoreOffsets) {
   info.GetReturnValue().Set(refused);
 }
 
+/** During a revoke: whether the group has given the partitions away already. */
+NAN_METHOD(PackedConsumer::AssignmentLost) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  info.GetReturnValue().Set(rd_kafka_assignment_lost(self->rk_) != 0);
+}
+
 NAN_METHOD(PackedConsumer::Close) { Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This())->Release(); }
 
 void PackedConsumer::Init(v8::Local<v8::Object> exports) {
@@ -364,6 +371,7 @@ void PackedConsumer::Init(v8::Local<v8::Object> exports) {
                   {"commit", Commit},
                   {"takeCommits", TakeCommits},
                   {"storeOffsets", StoreOffsets},
+                  {"assignmentLost", AssignmentLost},
                   {"close", Close},
               });
 }

@@ -3,6 +3,7 @@ import { orAborted } from '../abort.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
+import { offsetManagerOf } from '../delivery/create-clients.ts';
 import { NoMessageError, TimeoutError } from '../errors.ts';
 
 /** Options of {@link consumeAllMessages}. */
@@ -26,7 +27,7 @@ interface Remaining extends TopicPartition {
  * Every record of the consumer's assigned partitions, from their start to the end offsets known when it is called; then it ends.
  * Records that arrive later are not given. Reads alone in its group: with other members it sees their partitions' share only.
  *
- * Ordering: per partition. Commits nothing.
+ * Ordering: per partition. Commits nothing: what it gives is not awaited by `enqueueAutoCommits`, what comes after it is.
  *
  * @throws TimeoutError when no partition is assigned in time, or nothing comes before the end: the broker is away, the partition
  * is paused or taken away, or its last offsets hold no record any more (a compacted topic). A consumer with the librdkafka setting
@@ -36,11 +37,13 @@ export async function* consumeAllMessages<K, V, H>(
   consumer: Consumer<K, V, H>,
   { assignmentTimeoutMs = 30_000, stallTimeoutMs = 30_000, signal }: ConsumeAllOptions = {},
 ): AsyncGenerator<ConsumerRecord<K, V, H>, void, undefined> {
+  const manager = offsetManagerOf(consumer);
   const ended = new Map<string, number>();
   const onEof = ({ topic, partition, offset }: TopicPartitionOffset): void => void ended.set(`${topic}/${partition}`, offset);
   consumer.on('partitionEof', onEof);
   try {
     const remaining = await seekToStart(consumer, ended, assignmentTimeoutMs, signal);
+    manager.track(false);
     let lastAt = performance.now();
     while (remaining.size > 0) {
       let record: ConsumerRecord<K, V, H>;
@@ -61,6 +64,7 @@ export async function* consumeAllMessages<K, V, H>(
       if (record.offset < partition.end) yield record;
     }
   } finally {
+    manager.track(true);
     consumer.off('partitionEof', onEof);
   }
 }

@@ -1,18 +1,12 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { BatchOptions, Consumer, WaitOptions } from '../client/consumer.ts';
-import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
-import { CommitError, DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
+import { DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
 import { rawDeserializer } from '../serde.ts';
-
-/** A consumer of any key, value and headers. */
-export type AnyConsumer = Consumer<unknown, unknown, unknown>;
-
-/** A producer of any key and value. */
-export type AnyProducer = Producer<never, never>;
+import { type AnyConsumer, type AnyProducer, endClients } from './shutdown.ts';
 
 /**
  * The next record, its key and value decoded, counted as consumed.
@@ -187,20 +181,6 @@ export interface CleanupOptions {
  * For a `finally`; may be called twice. Closes everything, then throws the first thing that went wrong.
  */
 export async function shutdownCleanup({ producer, consumer, timeoutMs }: CleanupOptions): Promise<void> {
-  const options = timeoutMs === undefined ? {} : { timeoutMs };
-  const deadline = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
-  const rest = (): { timeoutMs?: number } => (deadline === undefined ? {} : { timeoutMs: Math.max(100, deadline - performance.now()) });
-  const failures: unknown[] = [];
-  const attempt = async (step: () => Promise<void>): Promise<void> => {
-    try {
-      await step();
-    } catch (error) {
-      failures.push(error);
-    }
-  };
-  if (producer !== undefined && !producer.closed) await attempt(() => producer.flush(options));
-  if (consumer !== undefined) await attempt(() => consumer.close(rest()));
-  if (producer !== undefined) await attempt(() => producer.close(rest()));
-  const failure = failures.find((error) => !(error instanceof CommitError)) ?? failures[0];
+  const { failure } = await endClients({ consumer, producer }, true, timeoutMs);
   if (failure !== undefined) throw failure;
 }

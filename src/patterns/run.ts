@@ -3,17 +3,21 @@ import { orAborted } from '../abort.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
-import { ClosedError, DecodeError, IncompatibleEnvironmentError, isToolkitError, NoMessageError, StateError } from '../errors.ts';
-import type { MetricsRecorder } from '../hooks.ts';
 import {
-  BatchDecodeError,
-  consumeMessage,
-  consumeMessageBatch,
-  enqueueAutoCommits,
-  shutdownCleanup,
-  synchronousMessageHandling,
-} from './consume.ts';
+  ClosedError,
+  DecodeError,
+  IncompatibleEnvironmentError,
+  isToolkitError,
+  type Leftovers,
+  NoMessageError,
+  StateError,
+} from '../errors.ts';
+import type { MetricsRecorder } from '../hooks.ts';
+import type { RecordContext } from '../serde.ts';
+import { BatchDecodeError, consumeMessage, consumeMessageBatch, enqueueAutoCommits, synchronousMessageHandling } from './consume.ts';
+import { withDeadline } from './handler-deadline.ts';
 import { produceMessage } from './produce.ts';
+import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
 
 /** What a handler may give back: records to produce, one, many or none. */
 // biome-ignore lint/suspicious/noConfusingVoidType: an async handler without a return statement is a Promise<void>.
@@ -21,7 +25,7 @@ export type HandlerResult<OK, OV> = ProducerRecord<OK, OV> | readonly ProducerRe
 
 /** What a handler is given beside the record. */
 export interface HandlerContext {
-  /** Fires when the runner is stopping. */
+  /** Fires when the runner is stopping, or when `handlerTimeoutMs` is over. */
   readonly signal: AbortSignal;
 }
 
@@ -50,10 +54,20 @@ export interface RunOptions<K, V, H, OK, OV> {
    * next start; `'skip'` counts it as done. @default 'stop'
    */
   readonly onError?: ((error: unknown, record: ConsumerRecord<K, V, H> | undefined) => 'stop' | 'skip') | undefined;
-  /** Stop at SIGTERM and SIGINT. @default true */
+  /** Stop at SIGTERM and SIGINT; further ones change nothing. @default true */
   readonly handleSignals?: boolean | undefined;
   /** Close consumer and producer at the end. @default true */
   readonly closeClients?: boolean | undefined;
+  /**
+   * How long one call of the handler may take, in milliseconds. Then its signal fires with a `TimeoutError`, and a second later it is given
+   * up; the error goes the way of one it throws (`onError`). What it does after that is not waited for. @default no limit
+   */
+  readonly handlerTimeoutMs?: number | undefined;
+  /**
+   * For everything from the request to stop to the closed clients, in milliseconds: handler, flush, commit, leaving the group. A handler
+   * that is still at work when a third of it (5 s at most) is left is cut off. @default SHUTDOWN_TIMEOUT_SECONDS
+   */
+  readonly shutdownTimeoutMs?: number | undefined;
 }
 
 /** Options of {@link runBatch}. */
@@ -75,6 +89,8 @@ export interface RunResult {
   readonly consumed: number;
   readonly produced: number;
   readonly skipped: number;
+  /** What was under way at the end: a record whose handler gave up at the signal; anything, when the clients stay open (`closeClients`). */
+  readonly left: Leftovers;
 }
 
 /**
@@ -83,7 +99,8 @@ export interface RunResult {
  * Ordering: per partition. Guarantee: at least once; after a crash the records since the last commit
  * (`CONSUMER_AUTO_COMMIT_INTERVAL_SECONDS`) come again, none is lost. Fastest of the single-record patterns.
  *
- * @throws the error that stopped it, after everything was closed
+ * @throws the error that stopped it, after everything was closed; ShutdownError when it was told to stop and could not end cleanly in
+ * time, so that a process which lets it through exits with code 1
  */
 export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
   return run('runAsync', true, options, (engine) =>
@@ -96,7 +113,8 @@ export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK,
  *
  * Ordering: per partition. Guarantee: at least once, with at most one record in doubt after a crash. Slow: two round trips a record.
  *
- * @throws the error that stopped it, after everything was closed
+ * @throws the error that stopped it, after everything was closed; ShutdownError when it was told to stop and could not end cleanly in
+ * time, so that a process which lets it through exits with code 1
  */
 export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
   const { consumer, producer } = options;
@@ -110,7 +128,8 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
  *
  * Ordering: per partition. Guarantee: at least once; after a crash the batches since the last commit come again.
  *
- * @throws the error that stopped it, after everything was closed
+ * @throws the error that stopped it, after everything was closed; ShutdownError when it was told to stop and could not end cleanly in
+ * time, so that a process which lets it through exits with code 1
  */
 export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, OV>): Promise<RunResult> {
   return run('runBatch', true, options, (engine) => engine.batch(options));
@@ -122,36 +141,39 @@ async function run<K, V, H, OK, OV>(
   options: RunOptions<K, V, H, OK, OV>,
   turn: (engine: Engine<K, V, H, OK, OV>) => Promise<void>,
 ): Promise<RunResult> {
-  const { consumer, producer, signal, handleSignals = true, closeClients = true } = options;
-  const stop = new AbortController();
-  const onStop = (): void => stop.abort(signal?.reason);
-  if (signal?.aborted) onStop();
-  signal?.addEventListener('abort', onStop, { once: true });
-  if (handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, onStop);
+  const { consumer, closeClients = true } = options;
+  const stop = new StopRequest({ ...options, timeoutMs: options.shutdownTimeoutMs ?? consumer.shutdownTimeoutMs });
   const engine = new Engine(options, stop.signal);
   let failure: unknown;
   try {
-    if (consumer.autoCommit !== autoCommit) {
-      const message = `${name} needs CONSUMER_ENABLE_AUTO_COMMIT=${autoCommit}, and the consumer was made with ${consumer.autoCommit}.`;
-      throw new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
-    }
-    while (!stop.signal.aborted && !consumer.closed) await turn(engine);
+    if (consumer.autoCommit !== autoCommit) throw wrongAutoCommit(name, consumer.autoCommit);
+    const loop = (async () => {
+      while (!stop.signal.aborted && !consumer.closed) await turn(engine);
+    })();
+    // A loop that is cut off settles late or never; what it says then concerns nobody.
+    loop.catch(() => undefined);
+    await Promise.race([loop, stop.cut]);
   } catch (error) {
-    const stopping = stop.signal.aborted || consumer.closed;
-    // What waits by node:timers/promises rejects with an AbortError of its own, the reason as its cause.
-    const reason = stop.signal.reason !== undefined && [error, (error as { cause?: unknown }).cause].includes(stop.signal.reason);
-    if (!stopping || !(reason || error instanceof ClosedError)) failure = error;
-  } finally {
-    signal?.removeEventListener('abort', onStop);
-    if (handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.removeListener(name, onStop);
+    if (!((stop.signal.aborted || consumer.closed) && isStopReason(error, stop.signal))) failure = error;
   }
-  try {
-    if (closeClients) await shutdownCleanup({ consumer, producer });
-  } catch (error) {
-    failure ??= error;
-  }
+  const ended = await endClients(options, closeClients, stop.remainingMs);
+  stop.release();
+  const cut = stop.wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
+  failure ??= cut ? cutOff(name, stop, ended) : ended.failure;
   if (failure !== undefined) throw failure;
-  return engine.result;
+  return { ...engine.result, left: ended.left };
+}
+
+function wrongAutoCommit(name: string, made: boolean): IncompatibleEnvironmentError {
+  const message = `${name} needs CONSUMER_ENABLE_AUTO_COMMIT=${!made}, and the consumer was made with ${made}.`;
+  return new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
+}
+
+/** Whether an error only says that the work was stopped. */
+function isStopReason(error: unknown, { reason }: AbortSignal): boolean {
+  if (error instanceof ClosedError) return true;
+  // What waits by node:timers/promises rejects with an AbortError of its own, the reason as its cause.
+  return reason !== undefined && [error, (error as { cause?: unknown }).cause].includes(reason);
 }
 
 /** One turn of a runner's loop, whichever the pattern. */
@@ -170,7 +192,7 @@ class Engine<K, V, H, OK, OV> {
     this.#wait = { signal };
   }
 
-  get result(): RunResult {
+  get result(): Omit<RunResult, 'left'> {
     return { consumed: this.#consumed, produced: this.#produced, skipped: this.#skipped };
   }
 
@@ -180,7 +202,7 @@ class Engine<K, V, H, OK, OV> {
     if (taken === undefined) return;
     this.#consumed++;
     try {
-      const result = handler(taken, this.#context);
+      const result = this.#handle(taken, (context) => handler(taken, context));
       await this.#produce(result instanceof Promise ? await result : result);
     } catch (error) {
       this.#decide(error, taken, 1);
@@ -205,11 +227,17 @@ class Engine<K, V, H, OK, OV> {
     if (records === undefined) return;
     this.#consumed += records.length + (bad?.errors.length ?? 0);
     try {
-      if (records.length > 0) await this.#produce(await handler(records, this.#context));
+      if (records.length > 0) await this.#produce(await this.#handle(records[0]!, (context) => handler(records, context)));
     } catch (error) {
       this.#decide(error, records[0], records.length);
     }
     enqueueAutoCommits(consumer, bad ?? records);
+  }
+
+  #handle<T>(record: RecordContext, handler: (context: HandlerContext) => T | Promise<T>): T | Promise<T> {
+    const { handlerTimeoutMs } = this.#options;
+    if (handlerTimeoutMs === undefined) return handler(this.#context);
+    return withDeadline(record, handler, handlerTimeoutMs, this.#context.signal);
   }
 
   /** Undefined when there is nothing to handle in this turn. */
