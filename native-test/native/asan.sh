@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The addon's tests with AddressSanitizer in the addon: reads and writes out of bounds, use after free, double free.
-# Leaks are not looked for here: node and librdkafka hold memory at exit on purpose.
+# The addon's tests with AddressSanitizer in the addon: reads and writes out of bounds, use after free, double free, and leaks.
+# Node and librdkafka hold memory at exit on purpose: a leak counts when the addon allocated it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 home=$PWD/.cache/asan
@@ -13,5 +13,12 @@ export CXXFLAGS='-fsanitize=address -fno-omit-frame-pointer -g' LDFLAGS=-fsaniti
 npm run --silent install
 npm run --silent build
 grep -q '"built":true' build/native-status.json
-export LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
-node --expose-gc --test --test-concurrency=1 $(find dist/native-test/native dist/native-test/mock -name '*.test.js')
+export LSAN_OPTIONS=exitcode=0:log_path=$home/leaks:print_suppressions=0:max_leaks=0
+files=$(find dist/native-test/native dist/native-test/mock -name '*.test.js')
+LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 node --expose-gc --test --test-concurrency=1 $files
+ls "$home"/leaks.* > /dev/null
+if grep -l 'rdkafka_toolkit.node' "$home"/leaks.*; then
+  grep -h -B12 -A12 'rdkafka_toolkit.node' "$home"/leaks.* | head -200
+  echo 'The addon leaks (above).' >&2
+  exit 1
+fi
