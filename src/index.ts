@@ -30,6 +30,7 @@ export {
 } from './client/delivery.ts';
 export type { ClientEvents, ConsumerEvents, ConsumerHealth, LogLine, ProducerEvents, Stall, Statistics } from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
+export type { OAuthBearerToken, TokenProvider } from './client/token-refresher.ts';
 export {
   type ClientOptions,
   type ConsumerOptions,

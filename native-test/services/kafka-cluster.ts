@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchArtifacts, repositoryRoot } from './artifacts.ts';
+import { type Certificates, makeCertificates } from './certificates.ts';
 import { accepts, freePorts } from './ports.ts';
 import { runCommand } from './run-command.ts';
 import { makeRunDirectory, type RunDirectory, runMark } from './run-directory.ts';
@@ -22,6 +23,8 @@ const READY_LINE = 'Kafka Server started';
 export interface KafkaOptions {
   /** @default 1 */
   readonly brokers?: 1 | 3;
+  /** Also listens by TLS, with certificates made for this cluster (needs the openssl command). @default false */
+  readonly tls?: boolean;
   /** Broker setting `auto.create.topics.enable`. @default false */
   readonly autoCreateTopics?: boolean;
   /** 16 bytes in base64url. @default random */
@@ -55,6 +58,15 @@ export interface KafkaCluster extends AsyncDisposable {
   readonly bootstrapServers: string;
   /** The same brokers by SASL_PLAINTEXT: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 with `saslUser`. */
   readonly saslBootstrapServers: string;
+  /** By TLS: without a client certificate, with one, and with SASL. Undefined unless {@link KafkaOptions.tls}. */
+  readonly tls:
+    | {
+        readonly certificates: Certificates;
+        readonly bootstrapServers: string;
+        readonly mutualBootstrapServers: string;
+        readonly saslBootstrapServers: string;
+      }
+    | undefined;
   readonly brokers: readonly Broker[];
   /** Kills every broker and removes the data. Idempotent. */
   close(): Promise<void>;
@@ -68,11 +80,13 @@ export interface KafkaCluster extends AsyncDisposable {
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaCluster> {
   const { kafka } = await fetchArtifacts();
   const count = options.brokers ?? 1;
-  const nodes = groupPorts(await freePorts(count * listenerNames.length));
+  const names = listenerNames(options.tls ?? false);
+  const nodes = groupPorts(await freePorts(count * names.length), names);
   const run = makeRunDirectory();
+  const certificates = options.tls ? await makeCertificates(run.path) : undefined;
   const clusterId = options.clusterId ?? randomBytes(16).toString('base64url');
   const brokers = nodes.map((ports, index) => {
-    const properties = writeProperties(run, index + 1, nodes, options);
+    const properties = writeProperties(run, index + 1, nodes, options, certificates);
     return makeBroker(index + 1, ports, run, kafka, properties);
   });
   const close = async (): Promise<void> => {
@@ -88,10 +102,16 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaClust
     await close();
     throw error;
   }
-  const addresses = (listener: ListenerName): string => nodes.map((ports) => `127.0.0.1:${ports[listener]}`).join(',');
+  const addresses = (listener: keyof ListenerPorts): string => nodes.map((ports) => `127.0.0.1:${ports[listener]}`).join(',');
   return {
     bootstrapServers: addresses('PLAINTEXT'),
     saslBootstrapServers: addresses('SASL'),
+    tls: certificates && {
+      certificates,
+      bootstrapServers: addresses('TLS'),
+      mutualBootstrapServers: addresses('MTLS'),
+      saslBootstrapServers: addresses('SASLTLS'),
+    },
     brokers,
     close,
     [Symbol.asyncDispose]: close,
@@ -137,12 +157,19 @@ function makeBroker(id: number, ports: ListenerPorts, run: RunDirectory, kafka: 
   };
 }
 
-function writeProperties(run: RunDirectory, id: number, nodes: readonly ListenerPorts[], options: KafkaOptions): string {
+function writeProperties(
+  run: RunDirectory,
+  id: number,
+  nodes: readonly ListenerPorts[],
+  options: KafkaOptions,
+  certificates: Certificates | undefined,
+): string {
   const dataDirectory = join(run.path, `data-${id}`);
   mkdirSync(dataDirectory);
   const file = propertiesFile(run, id);
   const overrides = options.serverProperties ?? {};
-  writeFileSync(file, serverProperties({ id, nodes, dataDirectory, autoCreateTopics: options.autoCreateTopics ?? false, overrides }));
+  const autoCreateTopics = options.autoCreateTopics ?? false;
+  writeFileSync(file, serverProperties({ id, nodes, dataDirectory, autoCreateTopics, certificates, overrides }));
   return file;
 }
 
@@ -163,10 +190,9 @@ function format(kafka: string, run: RunDirectory, clusterId: string, id: number)
   });
 }
 
-function groupPorts(ports: readonly number[]): ListenerPorts[] {
-  const size = listenerNames.length;
-  return Array.from({ length: ports.length / size }, (_, node) => {
-    const own = listenerNames.map((name, index) => [name, ports[node * size + index]]);
-    return Object.fromEntries(own) as Record<ListenerName, number>;
+function groupPorts(ports: readonly number[], names: readonly ListenerName[]): ListenerPorts[] {
+  return Array.from({ length: ports.length / names.length }, (_, node) => {
+    const own = names.map((name, index) => [name, ports[node * names.length + index]]);
+    return Object.fromEntries(own) as ListenerPorts;
   });
 }

@@ -1,16 +1,34 @@
-/** The user that the SASL listener of every broker knows, by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
+import type { Certificates } from './certificates.ts';
+
+/** The user that the SASL listeners of every broker know, by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. OAUTHBEARER takes any unsigned JWT. */
 export const saslUser = { username: 'alice', password: 'alice-secret' } as const;
 
 export const scramMechanisms = ['SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
 
-/** Each listener of a broker has a port of its own. Another one (TLS) is another row here, with its keys in {@link serverProperties}. */
-export const listenerProtocols = { PLAINTEXT: 'PLAINTEXT', SASL: 'SASL_PLAINTEXT', CONTROLLER: 'PLAINTEXT' } as const;
+/** Each listener of a broker has a port of its own. */
+const listenerProtocols = {
+  PLAINTEXT: 'PLAINTEXT',
+  SASL: 'SASL_PLAINTEXT',
+  CONTROLLER: 'PLAINTEXT',
+  TLS: 'SSL',
+  /** Asks for a client certificate. */
+  MTLS: 'SSL',
+  SASLTLS: 'SASL_SSL',
+} as const;
 
 export type ListenerName = keyof typeof listenerProtocols;
 
-export type ListenerPorts = Readonly<Record<ListenerName, number>>;
+const plainListeners = ['PLAINTEXT', 'SASL', 'CONTROLLER'] as const;
+const tlsListeners = ['TLS', 'MTLS', 'SASLTLS'] as const;
 
-export const listenerNames: readonly ListenerName[] = Object.keys(listenerProtocols) as ListenerName[];
+/** The listeners of a broker; those of TLS need certificates. */
+export function listenerNames(tls: boolean): readonly ListenerName[] {
+  return tls ? [...plainListeners, ...tlsListeners] : plainListeners;
+}
+
+export type ListenerPorts = Readonly<
+  Record<(typeof plainListeners)[number], number> & Partial<Record<(typeof tlsListeners)[number], number>>
+>;
 
 export type ServerProperties = Readonly<Record<string, string | number | boolean>>;
 
@@ -20,12 +38,14 @@ export interface ServerPropertiesOptions {
   readonly nodes: readonly ListenerPorts[];
   readonly dataDirectory: string;
   readonly autoCreateTopics: boolean;
+  /** Undefined: no listener speaks TLS. */
+  readonly certificates: Certificates | undefined;
   /** Laid over everything else. */
   readonly overrides: ServerProperties;
 }
 
 /** Text of `server.properties` for one combined broker and controller of a throw-away KRaft cluster. */
-export function serverProperties({ id, nodes, dataDirectory, autoCreateTopics, overrides }: ServerPropertiesOptions): string {
+export function serverProperties({ id, nodes, dataDirectory, autoCreateTopics, certificates, overrides }: ServerPropertiesOptions): string {
   // nodes has an entry for every id from 1 on.
   const own = nodes[id - 1]!;
   const properties: ServerProperties = {
@@ -33,6 +53,7 @@ export function serverProperties({ id, nodes, dataDirectory, autoCreateTopics, o
     'node.id': id,
     'log.dirs': dataDirectory,
     ...listeners(own),
+    ...tls(certificates),
     'controller.quorum.voters': nodes.map((ports, index) => `${index + 1}@127.0.0.1:${ports.CONTROLLER}`).join(','),
     ...replication(nodes.length),
     // A killed broker is noticed after 3 s (Kafka's default: 9 s); its restart must wait for that before it may register again.
@@ -55,20 +76,40 @@ export function serverProperties({ id, nodes, dataDirectory, autoCreateTopics, o
 }
 
 function listeners(ports: ListenerPorts): ServerProperties {
-  const addresses = (names: readonly ListenerName[]): string => names.map((name) => `${name}://127.0.0.1:${ports[name]}`).join(',');
-  const scram = scramMechanisms.map((mechanism) => [
-    `listener.name.sasl.${mechanism.toLowerCase()}.sasl.jaas.config`,
-    'org.apache.kafka.common.security.scram.ScramLoginModule required;',
-  ]);
+  const names = Object.keys(ports) as (keyof ListenerPorts)[];
+  const addresses = (of: readonly (keyof ListenerPorts)[]): string => of.map((name) => `${name}://127.0.0.1:${ports[name]}`).join(',');
   return {
-    listeners: addresses(listenerNames),
-    'advertised.listeners': addresses(listenerNames.filter((name) => name !== 'CONTROLLER')),
-    'listener.security.protocol.map': listenerNames.map((name) => `${name}:${listenerProtocols[name]}`).join(','),
+    listeners: addresses(names),
+    'advertised.listeners': addresses(names.filter((name) => name !== 'CONTROLLER')),
+    'listener.security.protocol.map': names.map((name) => `${name}:${listenerProtocols[name]}`).join(','),
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'sasl.enabled.mechanisms': ['PLAIN', ...scramMechanisms].join(','),
-    'listener.name.sasl.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required user_${saslUser.username}="${saslUser.password}";`,
-    ...Object.fromEntries(scram),
+    'sasl.enabled.mechanisms': ['PLAIN', ...scramMechanisms, 'OAUTHBEARER'].join(','),
+    ...Object.assign({}, ...names.filter((name) => name.startsWith('SASL')).map(signIn)),
+  };
+}
+
+/** Who may sign in at a listener. */
+function signIn(listener: string): ServerProperties {
+  const security = 'org.apache.kafka.common.security';
+  const module = (mechanism: string, text: string): ServerProperties => ({
+    [`listener.name.${listener.toLowerCase()}.${mechanism.toLowerCase()}.sasl.jaas.config`]: `${security}.${text};`,
+  });
+  return {
+    ...module('PLAIN', `plain.PlainLoginModule required user_${saslUser.username}="${saslUser.password}"`),
+    ...module('OAUTHBEARER', 'oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker"'),
+    ...Object.assign({}, ...scramMechanisms.map((mechanism) => module(mechanism, 'scram.ScramLoginModule required'))),
+  };
+}
+
+function tls(certificates: Certificates | undefined): ServerProperties {
+  if (certificates === undefined) return {};
+  return {
+    'ssl.keystore.type': 'PEM',
+    'ssl.keystore.location': certificates.brokerKeystore,
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.location': certificates.ca,
+    'listener.name.mtls.ssl.client.auth': 'required',
   };
 }
 

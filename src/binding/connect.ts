@@ -106,21 +106,29 @@ export function requestMetadata(
 function refusal(bootstrapServers: string, trace: ConnectTrace, answer: RawError): ConnectError {
   const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
   return new ConnectError(
-    `Cannot sign in to Kafka at ${bootstrapServers}: ${reason}. Check SASL_USERNAME, SASL_PASSWORD and SASL_MECHANISM (or the client certificate).`,
+    `Cannot sign in to Kafka at ${bootstrapServers}: ${reason}. Check SASL_USERNAME, SASL_PASSWORD and SASL_MECHANISM (or the tokenProvider, or the client certificate).`,
     { code: 'ERR_AUTHENTICATION', kafkaCode: kafkaCodes.authentication },
   );
 }
 
 function unreachable(bootstrapServers: string, timeoutMs: number, trace: ConnectTrace, answer: RawError): ConnectError {
   const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
-  const tls =
-    (trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl) ||
-    /SSL handshake failed|SSL_HANDSHAKE/.test(trace.lastLog ?? '');
-  const hint = tls
-    ? 'Check USE_SSL, SSL_CA_LOCATION and that this port speaks TLS.'
-    : 'Check KAFKA_BOOTSTRAP_SERVERS, that the broker runs, and that its advertised listeners can be reached from here.';
+  const hint = hintFor(reason, trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl);
   return new ConnectError(`No answer from Kafka at ${bootstrapServers} within ${timeoutMs} ms: ${reason}. ${hint}`, {
     kafkaCode: kafkaCodeOf(trace.lastError ?? answer),
     retriable: true,
   });
+}
+
+function hintFor(reason: string, ssl: boolean): string {
+  if (/certificate required|bad certificate|unknown ca/i.test(reason)) {
+    return 'The broker wants a client certificate that it trusts: check SSL_CERTIFICATE_LOCATION and SSL_KEY_LOCATION.';
+  }
+  if (/certificate verify failed/i.test(reason)) {
+    return 'Check that SSL_CA_LOCATION holds the authority of the broker, and that its certificate names the host you connect to.';
+  }
+  if (ssl || /SSL handshake failed|SSL_HANDSHAKE/.test(reason)) return 'Check USE_SSL, SSL_CA_LOCATION and that this port speaks TLS.';
+  if (/APIVERSION_QUERY/.test(reason))
+    return 'The port took the connection and hung up: check USE_SSL and USE_SASL, and that it is a Kafka port.';
+  return 'Check KAFKA_BOOTSTRAP_SERVERS, that the broker runs, and that its advertised listeners can be reached from here.';
 }

@@ -91,6 +91,11 @@ export class ConsumerHandle {
     this.#client.on('event.stats', (statistics: { message: string }) => callbacks.onStatistics(statistics.message));
   }
 
+  /** The token to sign in with by OAUTHBEARER, from now on; the first before {@link connect}. */
+  setToken(token: string): void {
+    this.#raw.setToken(token);
+  }
+
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
     // Without a subscription a poll yields no record, but lets error events through.
     const pump = (): Promise<void> => new Promise((resolve) => this.#raw.consume(0, 1, () => resolve()));

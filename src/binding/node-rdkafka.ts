@@ -8,6 +8,8 @@ import { isAuthenticationCode, isFatalCode, isRetriableCode } from '../kafka-cod
  */
 interface RawClient {
   configureCallbacks(add: boolean, callbacks: unknown): void;
+  /** The token to sign in with by OAUTHBEARER: before `connect`, and again whenever there is a new one. Throws a bare Error. */
+  setToken(token: string): void;
   connect(callback: (error: RawError | null, info?: { name: string }) => void): void;
   disconnect(callback: () => void): void;
   getMetadata(

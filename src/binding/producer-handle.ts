@@ -57,6 +57,11 @@ export class ProducerHandle {
     else this.#log({ severity, fac: facility, message: text });
   }
 
+  /** The token to sign in with by OAUTHBEARER, from now on; the first before {@link connect}. */
+  setToken(token: string): void {
+    this.#raw.setToken(token);
+  }
+
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
     const pump = (): undefined => {
       this.sink.poll();

@@ -11,6 +11,7 @@ import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, Ti
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
 import type { ConsumerEvents, ConsumerHealth, Stall, Statistics } from './events.ts';
+import type { TokenRefresher } from './token-refresher.ts';
 
 /** Longest single fetch: what a `close()` may have to wait for. */
 const FETCH_SLICE_MS = 200;
@@ -46,6 +47,7 @@ export interface ConsumerSettings<K, V, H> {
   /** librdkafka's `max.poll.interval.ms`. */
   readonly maxPollIntervalMs: number;
   readonly missingTopics: 'fail' | 'wait';
+  readonly tokens: TokenRefresher | undefined;
 }
 
 /** Who keeps the offsets: told of every assignment and every record handed over. Implemented in `delivery/`. */
@@ -172,11 +174,18 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#keeper = keeper;
     const deadline = Date.now() + connectTimeoutMs;
     try {
-      await this.#handle.connect(bootstrapServers, connectTimeoutMs, signal);
+      await this.#settings.tokens?.start({
+        use: (token) => this.#handle.setToken(token),
+        onError: (error) => this.emit('clientError', error),
+        timeoutMs: connectTimeoutMs,
+        signal,
+      });
+      await this.#handle.connect(bootstrapServers, Math.max(1, deadline - Date.now()), signal);
       if (this.#settings.missingTopics === 'fail') await this.#checkTopics(deadline, signal);
       this.#handle.subscribe(this.topics);
     } catch (error) {
       this.#state = 'closed';
+      this.#settings.tokens?.stop();
       await this.#handle.disconnect(this.#settings.shutdownTimeoutMs);
       throw error;
     }
@@ -703,6 +712,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     } catch (error) {
       failure = error;
     }
+    this.#settings.tokens?.stop();
     const clean = await this.#handle.disconnect(remaining());
     this.#state = 'closed';
     this.#batches.length = 0;

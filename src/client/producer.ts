@@ -33,6 +33,7 @@ import {
 } from './delivery.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
 import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
+import type { TokenRefresher } from './token-refresher.ts';
 
 /** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
 const RECORD_OVERHEAD_BYTES = 36;
@@ -50,6 +51,7 @@ export interface ProducerSettings<K, V> {
   readonly connectTimeoutMs: number;
   readonly queueFullTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
+  readonly tokens: TokenRefresher | undefined;
 }
 
 interface Encoded {
@@ -146,12 +148,20 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
 
   /** @internal Called once, by `createProducer`. */
   async connect(signal: AbortSignal | undefined): Promise<void> {
-    const { bootstrapServers, connectTimeoutMs } = this.#settings;
+    const { bootstrapServers, connectTimeoutMs, tokens } = this.#settings;
+    const deadline = Date.now() + connectTimeoutMs;
     try {
-      await this.#handle.connect(bootstrapServers, connectTimeoutMs, signal);
+      await tokens?.start({
+        use: (token) => this.#handle.setToken(token),
+        onError: (error) => this.emit('clientError', error),
+        timeoutMs: connectTimeoutMs,
+        signal,
+      });
+      await this.#handle.connect(bootstrapServers, Math.max(1, deadline - Date.now()), signal);
       this.#sink = this.#handle.sink;
     } catch (error) {
       this.#state = 'closed';
+      tokens?.stop();
       throw error;
     }
   }
@@ -543,6 +553,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
       const message = `Not known to be delivered to ${topic}: the producer was closed before the broker answered.`;
       this.#fail(outstanding, index, new DeliveryError(message, sequence, { topic, retriable: true }));
     }
+    this.#settings.tokens?.stop();
     const clean = await this.#handle.disconnect(Math.max(1_000, deadline - performance.now()));
     this.#state = 'closed';
     this.emit('closed');

@@ -1,6 +1,7 @@
 import { nativeStatus } from '../binding/packed.ts';
 import { Consumer } from '../client/consumer.ts';
 import { Producer } from '../client/producer.ts';
+import { type TokenProvider, TokenRefresher } from '../client/token-refresher.ts';
 import { consumerSettings } from '../config/consumer-config.ts';
 import { type LibrdkafkaSettings, routeConfig, settingValue } from '../config/librdkafka-config.ts';
 import { findLibrdkafkaKey } from '../config/librdkafka-keys.ts';
@@ -28,6 +29,13 @@ export interface ClientOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** Aborts connecting. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Gives the tokens for `SASL_MECHANISM=OAUTHBEARER`: the first before connecting, the next ones well before they expire.
+   *
+   * @example
+   * tokenProvider: async ({ signal }) => ({ value: await fetchToken({ signal }) })
+   */
+  readonly tokenProvider?: TokenProvider | undefined;
 }
 
 export interface ConsumerOptions<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> extends ClientOptions {
@@ -120,6 +128,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
       maxPollIntervalMs: Number(effectiveValue(settings, 'max.poll.interval.ms')),
       missingTopics: options.missingTopics ?? 'fail',
+      tokens: tokenRefresher(settings, options.tokenProvider),
     });
     if (instanceId !== undefined) consumer.once('closed', () => instanceIds.delete(instanceId));
     const { producers } = options;
@@ -148,13 +157,39 @@ function chooseSource(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE']): 'portable' |
   return 'portable';
 }
 
+/** How librdkafka gets the token for OAUTHBEARER by itself, where it does. */
+function ownTokens(settings: LibrdkafkaSettings): boolean {
+  const oidc = settingValue(settings, 'sasl.oauthbearer.method') === 'oidc';
+  return oidc || String(settingValue(settings, 'enable.sasl.oauthbearer.unsecure.jwt')) === 'true';
+}
+
+function usesOAuthBearer(settings: LibrdkafkaSettings): boolean {
+  const signsIn = String(settingValue(settings, 'security.protocol') ?? '')
+    .toLowerCase()
+    .startsWith('sasl');
+  return signsIn && String(settingValue(settings, 'sasl.mechanism') ?? '').toUpperCase() === 'OAUTHBEARER';
+}
+
+/** @throws ConfigError when OAUTHBEARER has no source of tokens, or a source no use */
+function tokenRefresher(settings: LibrdkafkaSettings, provider: TokenProvider | undefined): TokenRefresher | undefined {
+  if (!usesOAuthBearer(settings)) {
+    if (provider === undefined) return undefined;
+    throw new ConfigError(['Expected USE_SASL=true and SASL_MECHANISM=OAUTHBEARER with a tokenProvider: nothing else takes tokens']);
+  }
+  if (provider !== undefined) return new TokenRefresher(provider);
+  if (ownTokens(settings)) return undefined;
+  throw new ConfigError([
+    'Expected a source of tokens with SASL_MECHANISM=OAUTHBEARER: pass tokenProvider, or let librdkafka ask by OIDC ' +
+      '(RDKAFKA_SASL_OAUTHBEARER_METHOD=oidc and the sasl.oauthbearer.* settings that go with it)',
+  ]);
+}
+
 /**
- * As {@link chooseSource}. Reports are taken from librdkafka's main queue, where a sign-in by OAUTHBEARER looks for its token:
- * with it, node-rdkafka keeps serving that queue.
+ * As {@link chooseSource}. Reports are taken from librdkafka's main queue, where its own OAUTHBEARER sign-in looks for its token: with
+ * that, node-rdkafka keeps serving the queue.
  */
 function chooseSink(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE'], settings: LibrdkafkaSettings): 'portable' | 'packed' {
-  const mechanism = String(settingValue(settings, 'sasl.mechanism') ?? '').toUpperCase();
-  return mechanism === 'OAUTHBEARER' ? 'portable' : chooseSource(mode);
+  return usesOAuthBearer(settings) && ownTokens(settings) ? 'portable' : chooseSource(mode);
 }
 
 /** What librdkafka will use for a key: as set, else its default. */
@@ -202,6 +237,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
     connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
     queueFullTimeoutMs: vars.PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS * 1000,
     shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+    tokens: tokenRefresher(settings, options.tokenProvider),
   });
   await producer.connect(options.signal);
   openProducers.add(producer);

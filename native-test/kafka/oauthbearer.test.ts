@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import {
+  consumeMessage,
+  createConsumer,
+  createProducer,
+  enqueueAutoCommits,
+  type OAuthBearerToken,
+  type RuntimeVars,
+} from 'rdkafka-toolkit';
+import { fetchArtifacts } from '../services/artifacts.ts';
+import { type KafkaCluster, startKafka } from '../services/kafka-cluster.ts';
+import { createTopics } from '../services/topics.ts';
+import { refusals, roundTrip, securedVars } from '../support/sign-in.ts';
+
+const topic = 'tokens';
+
+/** An unsigned JWT, which the brokers' test validator takes, for so many milliseconds. */
+function jwt(lifeMs: number, subject = 'alice'): OAuthBearerToken {
+  const part = (claims: object): string => Buffer.from(JSON.stringify(claims)).toString('base64url');
+  const now = Date.now() / 1000;
+  return { value: `${part({ alg: 'none' })}.${part({ sub: subject, iat: now - 1, exp: now + lifeMs / 1000 })}.` };
+}
+
+before(fetchArtifacts, { timeout: 600_000 });
+
+describe('OAUTHBEARER', { timeout: 240_000 }, () => {
+  let cluster: KafkaCluster;
+  before(async () => {
+    // Brokers that close a connection whose token has expired.
+    cluster = await startKafka({ serverProperties: { 'connections.max.reauth.ms': 60_000 } });
+    await createTopics(cluster.bootstrapServers, [{ topic, partitions: 2, replicationFactor: 1 }]);
+  });
+  after(() => cluster.close());
+
+  function vars(extra: Readonly<Record<string, string>> = {}): RuntimeVars {
+    return securedVars(cluster.saslBootstrapServers, { USE_SASL: 'true', SASL_MECHANISM: 'OAUTHBEARER', ...extra });
+  }
+
+  for (const RDKAFKA_TOOLKIT_NATIVE of ['on', 'off']) {
+    test(`produces and consumes with a token, addon ${RDKAFKA_TOOLKIT_NATIVE}`, () =>
+      roundTrip(vars({ RDKAFKA_TOOLKIT_NATIVE }), topic, { tokenProvider: () => jwt(60_000) }));
+
+    test(`outlives its tokens, addon ${RDKAFKA_TOOLKIT_NATIVE}, also while the provider fails for a while`, async () => {
+      const errors: unknown[] = [];
+      let asked = 0;
+      const tokenProvider = async (): Promise<OAuthBearerToken> => {
+        // The third request of each client fails; the next one comes in time.
+        if (++asked === 5 || asked === 6) throw new Error('the issuer is away');
+        return jwt(6_000);
+      };
+      const settings = vars({ RDKAFKA_TOOLKIT_NATIVE });
+      await using producer = await createProducer({ vars: settings, tokenProvider });
+      await using consumer = await createConsumer({ vars: settings, topics: [topic], producers: [producer], tokenProvider });
+      for (const client of [producer, consumer]) client.on('clientError', (error) => errors.push(error));
+      const sent = new Set<string>();
+      const end = Date.now() + 20_000;
+      const consuming = (async () => {
+        for (let key = ''; key !== 'last'; ) {
+          const record = await consumeMessage(consumer, undefined, { timeoutMs: 20_000 });
+          key = String(record.key);
+          sent.delete(key);
+          enqueueAutoCommits(consumer, record);
+        }
+      })();
+      for (let count = 0; Date.now() < end; count++) {
+        const key = `${RDKAFKA_TOOLKIT_NATIVE}-${count}`;
+        sent.add(key);
+        await producer.send({ topic, partition: 0, key, value: 'x' });
+        await sleep(100);
+      }
+      await producer.send({ topic, partition: 0, key: 'last', value: 'x' });
+      await consuming;
+      assert.equal(sent.size, 0);
+      assert.ok(asked >= 8, `asked ${asked} times`);
+      const told = errors.filter((error) => /tokenProvider gave no token: the issuer is away/.test(String(error)));
+      assert.equal(told.length, 2, inspect(errors));
+    });
+  }
+
+  test('a token that the brokers refuse is an error of the sign-in, without the token', async () => {
+    const expired = jwt(-60_000).value;
+    const start = performance.now();
+    const tokenProvider = (): OAuthBearerToken => ({ value: expired, expiresAtMs: Date.now() + 60_000 });
+    for (const error of await refusals(vars(), topic, { tokenProvider, secrets: [expired] })) {
+      assert.equal(error.code, 'ERR_AUTHENTICATION');
+      assert.match(error.message, /tokenProvider/);
+    }
+    assert.ok(performance.now() - start < 15_000);
+  });
+});
