@@ -31,6 +31,7 @@ export {
 export type { ClientEvents, ConsumerEvents, ConsumerHealth, LogLine, ProducerEvents, Stall, Statistics } from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
 export type { OAuthBearerToken, TokenProvider } from './client/token-refresher.ts';
+export { type ConfigOptions, getConfig } from './config/get-config.ts';
 export {
   type ClientOptions,
   type ConsumerOptions,

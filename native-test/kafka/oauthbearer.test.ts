@@ -56,9 +56,10 @@ describe('OAUTHBEARER', { timeout: 240_000 }, () => {
       await using consumer = await createConsumer({ vars: settings, topics: [topic], producers: [producer], tokenProvider });
       for (const client of [producer, consumer]) client.on('clientError', (error) => errors.push(error));
       const sent = new Set<string>();
+      const last = `${RDKAFKA_TOOLKIT_NATIVE}-last`;
       const end = Date.now() + 20_000;
       const consuming = (async () => {
-        for (let key = ''; key !== 'last'; ) {
+        for (let key = ''; key !== last; ) {
           const record = await consumeMessage(consumer, undefined, { timeoutMs: 20_000 });
           key = String(record.key);
           sent.delete(key);
@@ -71,7 +72,7 @@ describe('OAUTHBEARER', { timeout: 240_000 }, () => {
         await producer.send({ topic, partition: 0, key, value: 'x' });
         await sleep(100);
       }
-      await producer.send({ topic, partition: 0, key: 'last', value: 'x' });
+      await producer.send({ topic, partition: 0, key: last, value: 'x' });
       await consuming;
       assert.equal(sent.size, 0);
       assert.ok(asked >= 8, `asked ${asked} times`);

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { createProducer } from 'rdkafka-toolkit';
+import { makeClient, rdkafka } from '../../src/binding/node-rdkafka.ts';
 import { ProducerHandle } from '../../src/binding/producer-handle.ts';
 import { routeConfig } from '../../src/config/librdkafka-config.ts';
 import { producerSettings } from '../../src/config/producer-config.ts';
@@ -67,6 +68,25 @@ describe('the native producer', () => {
     for (const call of [() => native.addTopic('a'), () => native.drain(true)]) assert.throws(call, /closed/);
     assert.throws(() => native.produce(new Uint8Array(0), new Int32Array(5), new Float64Array(1), 0, 1, 0), /closed/);
     await handle.disconnect(10_000);
+  });
+
+  test('is woken for what waited in the queue before it was there', async () => {
+    await using services = await startServices();
+    const { global, topic } = routeConfig('producer', producerSettings(services.vars(), { 'statistics.interval.ms': 1_000 }));
+    const { _client: raw } = makeClient(rdkafka.Producer, { ...global }, { ...topic });
+    await new Promise((resolve) => raw.connect(resolve));
+    await sleep(1_500);
+    // librdkafka tells only of a queue that was empty.
+    let woken = 0;
+    const native = new PackedProducer(raw, () => void woken++);
+    await sleep(200);
+    assert.equal(woken, 1);
+    native.drain(true);
+    assert.equal((native.takeEvents() as { type: string }[])[0]?.type, 'statistics');
+    await sleep(1_300);
+    assert.equal(woken, 2);
+    native.close();
+    await new Promise<void>((resolve) => raw.disconnect(resolve));
   });
 
   test('refuses lengths that lie, detached buffers and wrong columns, and sends nothing then', async () => {

@@ -10,6 +10,7 @@ import {
   fromLibrdkafka,
   kafkaCodeOf,
   type Metadata,
+  makeClient,
   type RawConsumer,
   type RawError,
   rdkafka,
@@ -70,7 +71,8 @@ export class ConsumerHandle {
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
     this.#callbacks = callbacks;
-    this.#client = new rdkafka.KafkaConsumer(
+    this.#client = makeClient(
+      rdkafka.KafkaConsumer,
       {
         ...config.global,
         rebalance_cb: (error: RawError, partitions: TopicPartition[]) => void this.#rebalance(error, partitions),

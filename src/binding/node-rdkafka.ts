@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
-import { ConnectError, FatalError, ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
+import { isSensitiveName, redactText } from '../config/redact.ts';
+import { ConfigError, ConnectError, FatalError, ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { isAuthenticationCode, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
 
 /**
@@ -128,6 +129,28 @@ function load(): NodeRdkafka {
 }
 
 export const rdkafka: NodeRdkafka = load();
+
+/**
+ * Makes a client that is not connected yet.
+ *
+ * @throws ConfigError what librdkafka refuses although its table allows it: a feature that this build does not have
+ */
+export function makeClient<Raw extends RawClient>(
+  Client: new (global: WithCallbacks, topic: WithCallbacks) => Client<Raw>,
+  global: WithCallbacks,
+  topic: WithCallbacks,
+): Client<Raw> {
+  try {
+    return new Client(global, topic);
+  } catch (error) {
+    const secrets = Object.entries({ ...global, ...topic }).filter(([name]) => isSensitiveName(name));
+    const reason = redactText(
+      error instanceof Error ? error.message : String(error),
+      secrets.map(([, value]) => String(value)),
+    );
+    throw new ConfigError([`librdkafka ${rdkafka.librdkafkaVersion} refuses it: ${reason} (built with: ${rdkafka.features.join(', ')})`]);
+  }
+}
 
 /** The librdkafka that runs, e.g. `2.12.0`, and what it was built with (`ssl`, `zstd`, `sasl_scram` …). */
 export const librdkafka: { readonly version: string; readonly features: readonly string[] } = {

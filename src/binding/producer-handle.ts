@@ -1,7 +1,7 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
-import { type Client, type Metadata, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
+import { type Client, type Metadata, makeClient, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
 import type { PackedEvent } from './packed.ts';
 import { PackedSink } from './packed-sink.ts';
 import { PortableSink, type RawDeliveryReport } from './portable-sink.ts';
@@ -29,7 +29,7 @@ export class ProducerHandle {
     this.#kind = kind;
     this.#callbacks = callbacks;
     // The addon takes the reports from librdkafka's main queue.
-    this.#client = new rdkafka.Producer({ ...config.global, dr_cb: kind === 'portable' }, { ...config.topic });
+    this.#client = makeClient(rdkafka.Producer, { ...config.global, dr_cb: kind === 'portable' }, { ...config.topic });
     this.#raw = this.#client._client;
     this.#client.on('delivery-report', (error: RawError | null, report: RawDeliveryReport) => {
       if (this.#sink instanceof PortableSink) this.#sink.report(error, report);

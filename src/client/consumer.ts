@@ -170,22 +170,22 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** @internal Connects, checks the topics and joins the group. Called once, by `createConsumer`. */
   async connect(keeper: OffsetKeeper, signal: AbortSignal | undefined): Promise<void> {
-    const { bootstrapServers, connectTimeoutMs } = this.#settings;
+    const { bootstrapServers, connectTimeoutMs, tokens } = this.#settings;
     this.#keeper = keeper;
     const deadline = Date.now() + connectTimeoutMs;
     try {
-      await this.#settings.tokens?.start({
+      await tokens?.start({
         use: (token) => this.#handle.setToken(token),
         onError: (error) => this.emit('clientError', error),
         timeoutMs: connectTimeoutMs,
         signal,
       });
-      await this.#handle.connect(bootstrapServers, Math.max(1, deadline - Date.now()), signal);
+      await this.#handle.connect(bootstrapServers, tokens === undefined ? connectTimeoutMs : Math.max(1, deadline - Date.now()), signal);
       if (this.#settings.missingTopics === 'fail') await this.#checkTopics(deadline, signal);
       this.#handle.subscribe(this.topics);
     } catch (error) {
       this.#state = 'closed';
-      this.#settings.tokens?.stop();
+      tokens?.stop();
       await this.#handle.disconnect(this.#settings.shutdownTimeoutMs);
       throw error;
     }

@@ -157,7 +157,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
         timeoutMs: connectTimeoutMs,
         signal,
       });
-      await this.#handle.connect(bootstrapServers, Math.max(1, deadline - Date.now()), signal);
+      await this.#handle.connect(bootstrapServers, tokens === undefined ? connectTimeoutMs : Math.max(1, deadline - Date.now()), signal);
       this.#sink = this.#handle.sink;
     } catch (error) {
       this.#state = 'closed';

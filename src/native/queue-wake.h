@@ -18,6 +18,8 @@ class QueueWake {
     // Whoever waits holds the event loop open by other means.
     uv_unref(reinterpret_cast<uv_handle_t*>(async_));
     rd_kafka_queue_cb_event_enable(queue_, OnQueueEvent, async_);
+    // librdkafka tells when an empty queue gets an op: what is there already would keep it silent for ever.
+    if (rd_kafka_queue_length(queue_) > 0) Send();
     node::AddEnvironmentCleanupHook(v8::Isolate::GetCurrent(), OnExit, this);
   }
   ~QueueWake() { Release(); }
