@@ -2,18 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { OffsetTracker } from '../../src/delivery/offset-tracker.ts';
 
+interface Delivered {
+  readonly offset: number;
+  readonly bytes: number;
+  required: number | undefined;
+}
+
 /** The rule of the watermark, word for word, in arrays: slow and plain. */
 class NaiveTracker {
-  readonly #delivered: { readonly offset: number; required: number | undefined }[] = [];
+  readonly #delivered: Delivered[] = [];
   #watermark = 0;
 
   /** Records not yet passed by the watermark. */
-  get pending(): readonly { readonly offset: number; required: number | undefined }[] {
+  get pending(): readonly Delivered[] {
     return this.#delivered.slice(this.#watermark);
   }
 
-  deliver(offset: number): void {
-    if (offset > (this.#delivered.at(-1)?.offset ?? -1)) this.#delivered.push({ offset, required: undefined });
+  deliver(offset: number, bytes: number): void {
+    if (offset > (this.#delivered.at(-1)?.offset ?? -1)) this.#delivered.push({ offset, bytes, required: undefined });
   }
 
   finish(offset: number, required: number): boolean {
@@ -40,6 +46,10 @@ class NaiveTracker {
     this.#delivered.splice(0, passed);
     this.#watermark -= passed;
   }
+}
+
+function sumOf(records: readonly Delivered[]): number {
+  return records.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Mulberry32: the same numbers from the same seed, everywhere. */
@@ -77,8 +87,9 @@ function runSeed(seed: number, steps: number, capacity: number, counts: Counts):
     const choice = random(100);
     const { pending } = naive;
     if (choice < 45 && pending.length < capacity) {
-      tracker.deliver(nextOffset);
-      naive.deliver(nextOffset);
+      const bytes = random(5_000);
+      tracker.deliver(nextOffset, bytes);
+      naive.deliver(nextOffset, bytes);
       // Now and then the same record once more, as after a pause; mostly the next one, sometimes a gap.
       nextOffset += random(20) === 0 ? 0 : 1 + (random(4) === 0 ? random(7) : 0);
     } else if (choice < 75 && pending.length > 0) {
@@ -115,6 +126,10 @@ function runSeed(seed: number, steps: number, capacity: number, counts: Counts):
     }
     counts.highestInFlight = Math.max(counts.highestInFlight, tracker.inFlight);
     assert.equal(tracker.inFlight, naive.pending.length, where(step));
+    if (step % 16 !== 0) continue;
+    const left = naive.pending;
+    assert.equal(tracker.inFlightBytes, sumOf(left), where(step));
+    assert.equal(tracker.awaitsOutputs, left.length > 0 && left.every(({ required }) => required !== undefined), where(step));
   }
   counts.steps += steps;
 }
