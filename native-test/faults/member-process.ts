@@ -7,6 +7,7 @@ export class Member {
   readonly task: MemberTask;
   readonly #process: ScriptProcess<MemberMessage>;
   readonly clientErrors: string[] = [];
+  readonly requestTimeouts: string[] = [];
   isReady = false;
   /** Records its handler was given. */
   handled = 0;
@@ -70,6 +71,9 @@ export class Member {
         break;
       case 'clientError':
         this.clientErrors.push(message.message);
+        break;
+      case 'requestTimeout':
+        this.requestTimeouts.push(message.message);
         break;
       case 'done':
         this.result = message.result;

@@ -20,7 +20,7 @@ export type MemberMessage =
   | { readonly kind: 'ready'; readonly rssBytes: number }
   | { readonly kind: 'assigned' | 'revoked'; readonly partitions: number }
   | { readonly kind: 'progress'; readonly handled: number; readonly rssBytes: number }
-  | { readonly kind: 'clientError'; readonly message: string }
+  | { readonly kind: 'clientError' | 'requestTimeout'; readonly message: string }
   | { readonly kind: 'done'; readonly result: RunResult };
 
 /** What a member can be told: to block its event loop. */

@@ -23,7 +23,12 @@ const producer = await createProducer();
 const consumer = await createConsumer({ topics: [input], producers: pattern === 'unsafe' ? [] : [producer] });
 consumer.on('assigned', ({ length }) => tell({ kind: 'assigned', partitions: length }));
 consumer.on('revoked', ({ length }) => tell({ kind: 'revoked', partitions: length }));
-for (const client of [consumer, producer]) client.on('clientError', ({ message }) => tell({ kind: 'clientError', message }));
+for (const client of [consumer, producer]) {
+  client.on('clientError', ({ message }) => tell({ kind: 'clientError', message }));
+  client.on('log', ({ facility, message }) => {
+    if (facility === 'REQTMOUT') tell({ kind: 'requestTimeout', message });
+  });
+}
 
 let handled = 0;
 let told = -1;
@@ -52,4 +57,6 @@ const result =
   pattern === 'batch'
     ? await runBatch({ consumer, producer, handler: handleBatch })
     : await (pattern === 'sync' ? runSync : runAsync)({ consumer, producer, handler: handleOne });
+// All is done: a signal that comes now must not change the exit code.
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => undefined);
 tell({ kind: 'done', result });

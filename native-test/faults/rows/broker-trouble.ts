@@ -10,13 +10,17 @@ const RECORDS_PER_SECOND = 500;
 /** Less than a stall or an outage lasts, so that requests under way are noticed to be late. */
 const IMPATIENT = { RDKAFKA_SOCKET_TIMEOUT_MS: '2500', CONSUMER_HEARTBEAT_TIMEOUT_SECONDS: '10' } as const;
 
+/** librdkafka reports a broker that does not answer in its log alone, one that is away as an error. */
+type Told = 'clientErrors' | 'requestTimeouts';
+
 interface Trouble {
   readonly id: string;
   readonly description: string;
   readonly seconds: (long: boolean) => number;
   /** How often it happened. */
   readonly make: (context: FaultContext, cluster: MockCluster, pipeline: Pipeline, seconds: number) => Promise<number>;
-  readonly mustTell: boolean;
+  /** A member must have had this event. */
+  readonly mustTell?: Told;
 }
 
 const troubles: readonly Trouble[] = [
@@ -25,21 +29,19 @@ const troubles: readonly Trouble[] = [
     description: 'partition leaders and the group coordinator move every second (mock)',
     seconds: (long) => (long ? 60 : 8),
     make: moveLeaders,
-    mustTell: false,
   },
   {
     id: '4-broker-down',
     description: 'all brokers unreachable (mock)',
     seconds: (long) => (long ? 30 : 10),
     make: takeBrokersDown,
-    mustTell: true,
+    mustTell: 'clientErrors',
   },
   {
     id: '4-round-trip',
     description: 'every answer 500 ms late (mock)',
     seconds: (long) => (long ? 30 : 6),
     make: slowBrokers,
-    mustTell: false,
   },
 ];
 
@@ -72,15 +74,16 @@ async function slowBrokers(context: FaultContext, cluster: MockCluster, _: Pipel
   return 1;
 }
 
-async function finishAndJudge(context: FaultContext, pipeline: Pipeline, injected: number, mustTell: boolean): Promise<Outcome> {
+async function finishAndJudge(context: FaultContext, pipeline: Pipeline, injected: number, mustTell: Told | undefined): Promise<Outcome> {
   await pipeline.finish(context.choose(60_000, 120_000));
   const stopped = await pipeline.stopAll();
   const { verdict, peakRate } = await pipeline.verify();
   const duplicateBound = injected * pipeline.duplicatesPerKill('async', peakRate);
-  const told = pipeline.members.flatMap(({ clientErrors }) => clientErrors);
+  const count = (told: Told): number => pipeline.members.reduce((sum, member) => sum + member[told].length, 0);
   const failures = [...judge(verdict, duplicateBound), ...stopped];
-  if (mustTell && told.length === 0) failures.push('No member had a clientError event');
-  return { injected, verdict, duplicateBound, failures, notes: [`${told.length} clientError events`] };
+  if (mustTell !== undefined && count(mustTell) === 0) failures.push(`No member was told: no ${mustTell}`);
+  const notes = [`${count('clientErrors')} clientError events, ${count('requestTimeouts')} log lines of request timeouts`];
+  return { injected, verdict, duplicateBound, failures, notes };
 }
 
 async function runOnMock(context: FaultContext, { seconds, make, mustTell }: Trouble): Promise<Outcome> {
@@ -110,7 +113,7 @@ async function runStall(context: FaultContext): Promise<Outcome> {
     broker.resume();
   })();
   await Promise.all([stalling, feeding]);
-  return finishAndJudge(context, pipeline, 1, true);
+  return finishAndJudge(context, pipeline, 1, 'requestTimeouts');
 }
 
 export const brokerTrouble: readonly Fault[] = [

@@ -8,8 +8,8 @@ import { type Sample, slopePerHour } from '../statistics.ts';
 const MEGABYTE = 1_048_576;
 const RECORD_BYTES = 1_000_000;
 const PREFETCH_RECORDS = 8;
-/** What V8, its garbage and malloc's arenas take beside the budgets. */
-const RUNTIME_BYTES = 64 * MEGABYTE;
+/** What the process takes beside the budgets: V8 collects buffers when they have grown by 64 MB; its heap, and malloc's arenas. */
+const RUNTIME_BYTES = 112 * MEGABYTE;
 const SOAK_RECORDS_PER_SECOND = 500;
 const SAMPLE_MS = 10_000;
 /** Caches, pools and the heap grow to their size in the first part of a soak. */
@@ -29,11 +29,11 @@ function memoryBudget(pipeline: Pipeline, brokers: number): number {
 const inMegabytes = (bytes: number): string => `${(bytes / MEGABYTE).toFixed(1)} MB`;
 
 async function runSlowConsumer(context: FaultContext): Promise<Outcome> {
-  const records = context.choose(250, 1_500);
+  const records = context.choose(320, 1_500);
   const pipeline = await Pipeline.onReal(context, { CONSUMER_PREFETCH_COUNT: String(PREFETCH_RECORDS) });
   const { brokers } = await context.cluster();
   await pipeline.feed(records, { filling: randomBytes(RECORD_BYTES - 10) });
-  const member = await pipeline.start('async', { pauseEvery: 1, pauseMs: 30 });
+  const member = await pipeline.start('async', { pauseEvery: 1, pauseMs: 25 });
   await pipeline.finish(context.choose(60_000, 300_000));
   const grown = member.peakRssBytes - member.readyRssBytes;
   const budget = memoryBudget(pipeline, brokers.length);
