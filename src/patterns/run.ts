@@ -15,6 +15,8 @@ import {
 } from './consume.ts';
 import { produceMessage } from './produce.ts';
 
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
 /** What a handler may give back: records to produce, one, many or none. */
 // biome-ignore lint/suspicious/noConfusingVoidType: an async handler without a return statement is a Promise<void>.
 export type HandlerResult<OK, OV> = ProducerRecord<OK, OV> | readonly ProducerRecord<OK, OV>[] | undefined | void;
@@ -127,7 +129,8 @@ async function run<K, V, H, OK, OV>(
   const onStop = (): void => stop.abort(signal?.reason);
   if (signal?.aborted) onStop();
   signal?.addEventListener('abort', onStop, { once: true });
-  if (handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, onStop);
+  // Listened to until everything is closed: a second signal would otherwise end the process before its offsets are committed.
+  if (handleSignals) for (const name of STOP_SIGNALS) process.on(name, onStop);
   const engine = new Engine(options, stop.signal);
   let failure: unknown;
   try {
@@ -141,14 +144,14 @@ async function run<K, V, H, OK, OV>(
     // What waits by node:timers/promises rejects with an AbortError of its own, the reason as its cause.
     const reason = stop.signal.reason !== undefined && [error, (error as { cause?: unknown }).cause].includes(stop.signal.reason);
     if (!stopping || !(reason || error instanceof ClosedError)) failure = error;
-  } finally {
-    signal?.removeEventListener('abort', onStop);
-    if (handleSignals) for (const name of ['SIGTERM', 'SIGINT'] as const) process.removeListener(name, onStop);
   }
   try {
     if (closeClients) await shutdownCleanup({ consumer, producer });
   } catch (error) {
     failure ??= error;
+  } finally {
+    signal?.removeEventListener('abort', onStop);
+    if (handleSignals) for (const name of STOP_SIGNALS) process.removeListener(name, onStop);
   }
   if (failure !== undefined) throw failure;
   return engine.result;
