@@ -19,7 +19,7 @@ export class ScriptProcess<Message extends object> {
   constructor(script: string, argument: object, environment: Readonly<Record<string, string>>, onMessage: (message: Message) => void) {
     const child = fork(fileURLToPath(new URL(script, import.meta.url)), [JSON.stringify(argument)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: { PATH: process.env.PATH, ...environment },
+      env: { PATH: process.env.PATH, RDKAFKA_TOOLKIT_NATIVE: process.env.RDKAFKA_TOOLKIT_NATIVE, ...environment },
     });
     this.#child = child;
     const forget = onExit(() => child.kill('SIGKILL'));

@@ -164,7 +164,8 @@ export class Pipeline {
       await this.#context.until('it ends', () => !member.running, timeoutMs);
     } catch {
       await member.kill();
-      return [`${name} did not end within ${timeoutMs} ms after ${why}`];
+      const where = member.result === undefined ? 'its runner had not ended' : 'its runner had ended';
+      return [`${name} did not end within ${timeoutMs} ms after ${why}: ${where}, it held ${member.partitions} partitions`];
     }
     const { code, signal } = await member.ended;
     if (code === 0) return [];
