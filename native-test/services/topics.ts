@@ -42,6 +42,16 @@ export async function deleteTopics(bootstrapServers: string, topics: readonly st
   await waitForMetadata(bootstrapServers, `the end of topics ${topics.join(', ')}`, (found) => topics.every((topic) => !found.has(topic)));
 }
 
+/** Resolves when every partition of the topics has a leader and every replica in sync. @throws {TimeoutError} after 30 s. */
+export async function awaitInSync(bootstrapServers: string, topics: readonly string[]): Promise<void> {
+  await waitForMetadata(bootstrapServers, `topics ${topics.join(', ')} in sync`, (found) =>
+    topics.every((name) => {
+      const topic = found.get(name);
+      return isComplete(topic, topic?.partitions.length ?? 0);
+    }),
+  );
+}
+
 async function withAdmin(bootstrapServers: string, use: (admin: IAdminClient) => Promise<unknown>): Promise<void> {
   const admin = kafka.AdminClient.create({ 'metadata.broker.list': bootstrapServers });
   try {

@@ -30,7 +30,11 @@ export async function committedTotal(services: Services, vars: RuntimeVars, topi
 }
 
 /** The group's committed offset of each of the 4 partitions of a topic. Does not join the group. */
-export async function committedOffsets(services: Services, vars: RuntimeVars, topic: string): Promise<(number | undefined)[]> {
+export async function committedOffsets(
+  services: Pick<Services, 'bootstrapServers'>,
+  vars: RuntimeVars,
+  topic: string,
+): Promise<(number | undefined)[]> {
   const ignore = (): undefined => undefined;
   const handle = new ConsumerHandle(routeConfig('consumer', consumerSettings(vars)), {
     onRebalance: ignore,

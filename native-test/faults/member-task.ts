@@ -1,0 +1,29 @@
+import type { RunResult } from 'rdkafka-toolkit';
+
+/** How a member handles its records. `unsafe` is the negative control: it stores offsets without waiting for its outputs. */
+export type Pattern = 'async' | 'batch' | 'sync' | 'unsafe';
+
+/** What a member process is told to do, as JSON in its first argument. Everything else comes from the runtime variables. */
+export interface MemberTask {
+  readonly pattern: Pattern;
+  readonly input: string;
+  readonly output: string;
+  /** Number of this process, carried by its outputs. */
+  readonly source: number;
+  /** The handler pauses `pauseMs` after so many records. */
+  readonly pauseEvery: number;
+  readonly pauseMs: number;
+}
+
+/** What a member tells its parent. */
+export type MemberMessage =
+  | { readonly kind: 'ready'; readonly rssBytes: number }
+  | { readonly kind: 'assigned' | 'revoked'; readonly partitions: number }
+  | { readonly kind: 'progress'; readonly handled: number; readonly rssBytes: number }
+  | { readonly kind: 'clientError' | 'requestTimeout'; readonly message: string }
+  | { readonly kind: 'done'; readonly result: RunResult };
+
+/** What a member can be told: to block its event loop. */
+export interface MemberCommand {
+  readonly blockMs: number;
+}

@@ -1,0 +1,87 @@
+import type { FaultContext } from '../context.ts';
+import type { Fault, Outcome } from '../fault.ts';
+import { judge } from '../judge.ts';
+import type { Member } from '../member-process.ts';
+import type { Pattern } from '../member-task.ts';
+import { Pipeline } from '../pipeline.ts';
+
+const RECORDS = 600;
+const SIGNALS: readonly ['SIGTERM', 'SIGINT'] = ['SIGTERM', 'SIGINT'];
+
+/** What a member does when the signal comes. */
+interface State {
+  readonly name: string;
+  readonly pattern: Pattern;
+  readonly pauseEvery: number;
+  readonly pauseMs: number;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Brings the member there. */
+  readonly reach: (context: FaultContext, pipeline: Pipeline, member: Member) => Promise<void>;
+  readonly twice?: boolean;
+}
+
+const handling = (count: number) => (_: FaultContext, pipeline: Pipeline, member: Member) =>
+  pipeline.until(member, `it has handled ${count} records`, () => member.handled >= count);
+
+const states: readonly State[] = [
+  { name: 'idle', pattern: 'async', pauseEvery: 1_000, pauseMs: 0, reach: (_, pipeline) => pipeline.finish(30_000) },
+  { name: 'idle, synchronous', pattern: 'sync', pauseEvery: 1_000, pauseMs: 0, reach: (_, pipeline) => pipeline.finish(30_000) },
+  { name: 'in a handler', pattern: 'async', pauseEvery: 1, pauseMs: 20, reach: handling(20) },
+  { name: 'mid-batch', pattern: 'batch', pauseEvery: 10, pauseMs: 50, reach: handling(200) },
+  {
+    name: 'mid-produce',
+    pattern: 'async',
+    pauseEvery: 100,
+    pauseMs: 5,
+    environment: { PRODUCER_LINGER_MS: '2000' },
+    reach: handling(200),
+  },
+  { name: 'mid-produce, synchronous', pattern: 'sync', pauseEvery: 100, pauseMs: 1, reach: handling(20) },
+  { name: 'mid-rebalance', pattern: 'async', pauseEvery: 20, pauseMs: 20, reach: joinAnother },
+  { name: 'twice', pattern: 'async', pauseEvery: 1, pauseMs: 20, reach: handling(20), twice: true },
+];
+
+/** The group moves when the other one has asked to join. */
+async function joinAnother(context: FaultContext, pipeline: Pipeline, member: Member): Promise<void> {
+  await handling(20)(context, pipeline, member);
+  await pipeline.start('async');
+  await context.sleep(context.random.integer(0, 600));
+}
+
+/** The failures of one member that was ended in a state, and of those it left behind. */
+async function endIn(state: State, context: FaultContext, pipeline: Pipeline): Promise<string[]> {
+  const { name, pattern, pauseEvery, pauseMs, environment = {} } = state;
+  const feeding = pipeline.feed(RECORDS);
+  const member = await pipeline.start(pattern, { pauseEvery, pauseMs, environment });
+  await feeding;
+  await state.reach(context, pipeline, member);
+  const signal = context.random.pick(SIGNALS);
+  member.signal(signal);
+  if (state.twice === true) {
+    await context.sleep(context.random.integer(0, 50));
+    member.signal(context.random.pick(SIGNALS));
+  }
+  const failures = await pipeline.ended(member, `${signal} while ${name}`);
+  return [...failures, ...(await pipeline.stopAll())];
+}
+
+async function run(context: FaultContext): Promise<Outcome> {
+  const count = context.choose(states.length, 100);
+  const pipeline = await Pipeline.onReal(context);
+  const failures: string[] = [];
+  for (let index = 0; index < count; index++) failures.push(...(await endIn(states[index % states.length]!, context, pipeline)));
+  await pipeline.start('async');
+  await pipeline.finish(60_000);
+  failures.push(...(await pipeline.stopAll()));
+  const { verdict } = await pipeline.verify();
+  return { injected: count, verdict, duplicateBound: 0, failures: [...judge(verdict, 0), ...failures] };
+}
+
+export const signals: readonly Fault[] = [
+  {
+    id: '12-signals',
+    description: 'SIGTERM and SIGINT to members: idle, handling, mid-batch, mid-produce, mid-rebalance, twice; exit 0 within 10 s',
+    limitSeconds: ({ long }) => (long ? 1_200 : 120),
+    run,
+  },
+];
