@@ -78,6 +78,23 @@ export function isFatalCode(code: number): boolean {
   return fatal.has(code);
 }
 
+const hints: ReadonlyMap<number, string> = new Map([
+  [kafkaCodes.unknownTopic, 'Create the topic or check its name.'],
+  [kafkaCodes.unknownTopicOrPartition, 'Create the topic or check its name.'],
+  [kafkaCodes.unknownPartition, 'Create the topic or check its name.'],
+  [kafkaCodes.messageTimedOut, 'No broker acknowledged it within PRODUCER_DELIVERY_TIMEOUT_SECONDS.'],
+  [kafkaCodes.messageSizeTooLarge, 'The broker or the topic (max.message.bytes) takes no record of this size.'],
+  [kafkaCodes.topicAuthorizationFailed, 'The user needs a permission on the topic: Write to produce, Read to consume.'],
+  [kafkaCodes.groupAuthorizationFailed, 'The user needs the permission Read on the consumer group (APP_NAME).'],
+  [kafkaCodes.clusterAuthorizationFailed, 'The user needs the permission IdempotentWrite on the cluster, or PRODUCER_IDEMPOTENCE=false.'],
+]);
+
+/** What to do about an error, as a sentence after a blank; empty where there is nothing to say. */
+export function hintOf(code: number): string {
+  const hint = hints.get(code);
+  return hint === undefined ? '' : ` ${hint}`;
+}
+
 /** Illegal generation, unknown member, rebalance in progress. */
 const groupMoving: ReadonlySet<number> = new Set([22, 25, 27]);
 

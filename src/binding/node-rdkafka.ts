@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { isSensitiveName, redactText } from '../config/redact.ts';
 import { ConfigError, ConnectError, FatalError, ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
-import { isAuthenticationCode, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
+import { hintOf, isAuthenticationCode, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
 
 /**
  * What this package uses of node-rdkafka 3.6.1, its undocumented parts included: `_client` is the C++ object, whose `consume`
@@ -191,7 +191,8 @@ export function fromLibrdkafka(
   where: Pick<ToolkitErrorOptions, 'topic' | 'partition' | 'offset'> = {},
 ): ToolkitError {
   const code = kafkaCodeOf(error);
-  const message = `${operation}: ${error.message} (librdkafka ${code})`;
+  const hint = hintOf(code);
+  const message = `${operation}: ${error.message} (librdkafka ${code})${hint === '' ? '' : `.${hint}`}`;
   const options: ToolkitErrorOptions = { ...where, kafkaCode: code, retriable: isRetriableCode(code), cause: error };
   if (isFatalCode(code)) return new FatalError(`${message}. The client must be closed and made anew.`, options);
   if (isAuthenticationCode(code)) return new ConnectError(message, { ...options, code: 'ERR_AUTHENTICATION' });

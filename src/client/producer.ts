@@ -18,7 +18,7 @@ import {
   TimeoutError,
   type ToolkitError,
 } from '../errors.ts';
-import { isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
+import { hintOf, isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
 import {
   BatchDelivery,
@@ -439,15 +439,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #deliveryError(sequence: number, topic: string, code: number, partition: number): DeliveryError {
     const error = errorOfCode(code);
     const where = partition >= 0 ? `${topic} [${partition}]` : topic;
-    const hint =
-      code === kafkaCodes.unknownTopic || code === kafkaCodes.unknownTopicOrPartition || code === kafkaCodes.unknownPartition
-        ? ' Create the topic or check its name.'
-        : code === kafkaCodes.messageTimedOut
-          ? ' No broker acknowledged it within PRODUCER_DELIVERY_TIMEOUT_SECONDS.'
-          : code === kafkaCodes.messageSizeTooLarge
-            ? ' The broker or the topic (max.message.bytes) takes no record of this size.'
-            : '';
-    return new DeliveryError(`Not delivered to ${where}: ${error.message} (librdkafka ${code}).${hint}`, sequence, {
+    return new DeliveryError(`Not delivered to ${where}: ${error.message} (librdkafka ${code}).${hintOf(code)}`, sequence, {
       kafkaCode: code,
       retriable: isRetriableCode(code),
       fatal: isFatalCode(code),
