@@ -174,6 +174,8 @@ export class Pipeline {
 
   async stopAll(): Promise<string[]> {
     const running = this.members.filter((member) => member.running);
+    // Until then a signal is not the runner's.
+    await Promise.all(running.map((member) => this.ready(member)));
     return (await Promise.all(running.map((member) => this.stop(member)))).flat();
   }
 

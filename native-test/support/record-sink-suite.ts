@@ -117,6 +117,19 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.throws(() => failing.tryEnqueue(record(0)), { code: 'ERR_CLOSED' });
     });
 
+    test('takes records without a promise for ever, from a timer that comes back for what was refused', async () => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      await using producer = await open(services);
+      let taken = 0;
+      for (const deadline = Date.now() + 30_000; taken < 7_000 && Date.now() < deadline; await sleep(1)) {
+        while (taken < 7_000 && producer.tryEnqueue({ topic, value: String(taken) })) taken++;
+      }
+      assert.equal(taken, 7_000);
+      await producer.flush();
+      assert.equal((await readAll(services, topic)).length, 7_000);
+    });
+
     test('delivers batches, with one promise, in order, their places by column', async () => {
       await using services = await startServices();
       const topic = await services.topic('sink');

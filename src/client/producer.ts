@@ -87,6 +87,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closed: Promise<void> | undefined;
   #sinceTurn = 0;
+  #turnNoted = false;
   /** Settles when whoever could not produce at once has produced or given up; `#inLine` of them are left. */
   #line: Promise<void> = Promise.resolve();
   #inLine = 0;
@@ -206,7 +207,10 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    */
   tryEnqueue(record: ProducerRecord<K, V>, onDelivery?: DeliveryCallback): boolean {
     this.#assertOpen();
-    if (this.#mustWait()) return false;
+    if (this.#mustWait()) {
+      this.#noteTurn();
+      return false;
+    }
     const pending = this.#prepare(record);
     if (pending !== undefined) {
       // Its failure is told by the `enqueue` that follows.
@@ -217,6 +221,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     if (this.#isFull(encoded)) return false;
     this.#hand(record, encoded, new CallbackDelivery(record.topic, onDelivery), nextSequence(), 0);
     return true;
+  }
+
+  /** The event loop takes its turn by itself where nobody awaits anything: a caller that comes back later may go on. */
+  #noteTurn(): void {
+    if (this.#turnNoted) return;
+    this.#turnNoted = true;
+    setImmediate(() => {
+      this.#turnNoted = false;
+      this.#sinceTurn = 0;
+    });
   }
 
   /** True when others are in line, or the event loop is due its turn. */
