@@ -268,6 +268,18 @@ export const runtimeVarTable = {
     group: 'consumer',
     doc: "After how long without a heartbeat the group gives up a consumer: how long the partitions of a killed process stand still. Within the broker's `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.",
   },
+  CONSUMER_HEARTBEAT_INTERVAL_SECONDS: {
+    type: 'number',
+    unit: 'seconds',
+    default: 1,
+    min: 0.1,
+    max: 3600,
+    librdkafka: ['heartbeat.interval.ms'],
+    client: 'consumer',
+    scale: 1000,
+    group: 'consumer',
+    doc: 'How often a consumer says that it lives, and learns that the group is rebalancing: a rebalance, and a member that leaves during one, waits so long for the others (librdkafka: 3 s). A third of `CONSUMER_HEARTBEAT_TIMEOUT_SECONDS` at most.',
+  },
   CONSUMER_STATIC_MEMBERSHIP: {
     type: 'boolean',
     default: true,

@@ -22,6 +22,9 @@ const KEEP_ALIVE_MS = 1_000;
 /** Polls within one `max.poll.interval.ms` while nobody asks for records: a late timer or two must not cost the membership. */
 const KEEP_ALIVE_PER_INTERVAL = 4;
 
+/** How long a consumer that was never assigned anything goes on joining before it leaves. */
+const JOIN_BEFORE_LEAVE_MS = 1_000;
+
 /** How often a consumer with too much in flight looks whether some of it is finished. */
 const ROOM_CHECK_MS = 5;
 
@@ -119,6 +122,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   #throttled = false;
   #failure: unknown;
   #waiting = 0;
+  #joined = false;
   #stall: Stall | undefined;
 
   /** Counts assignments, seeks and pauses; a batch carries the epoch it arrived in. */
@@ -483,6 +487,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   #assigned(partitions: readonly TopicPartition[]): undefined {
     const epoch = ++this.#epoch;
+    this.#joined = true;
     for (const at of partitions) this.#validFrom.set(this.#keyOf(at), epoch);
     this.#keeper!.assigned(partitions, epoch);
     this.emit('assigned', partitions);
@@ -712,6 +717,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     } catch (error) {
       failure = error;
     }
+    await this.#finishJoining(performance.now() + Math.min(JOIN_BEFORE_LEAVE_MS, remaining()));
     this.#settings.tokens?.stop();
     const clean = await this.#handle.disconnect(remaining());
     this.#state = 'closed';
@@ -719,6 +725,17 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.emit('closed');
     if (failure !== undefined) throw failure;
     if (!clean) throw new TimeoutError(`The consumer of group ${this.groupId} did not end within ${timeoutMs} ms`);
+  }
+
+  /**
+   * A coordinator asks a new member to come again with the name it gives it (KIP-394). One that leaves between the two is waited for by the
+   * whole group until its session times out.
+   */
+  async #finishJoining(deadline: number): Promise<void> {
+    while (!this.#joined && performance.now() < deadline) {
+      await this.serveCallbacks();
+      await sleep(10);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -145,6 +145,7 @@ async function run<K, V, H, OK, OV>(
   const stop = new StopRequest({ ...options, timeoutMs: options.shutdownTimeoutMs ?? consumer.shutdownTimeoutMs });
   const engine = new Engine(options, stop.signal);
   let failure: unknown;
+  let wasCut = false;
   try {
     if (consumer.autoCommit !== autoCommit) throw wrongAutoCommit(name, consumer.autoCommit);
     const loop = (async () => {
@@ -152,13 +153,13 @@ async function run<K, V, H, OK, OV>(
     })();
     // A loop that is cut off settles late or never; what it says then concerns nobody.
     loop.catch(() => undefined);
-    await Promise.race([loop, stop.cut]);
+    wasCut = await Promise.race([loop.then(() => false), stop.cut.then(() => true)]);
   } catch (error) {
     if (!((stop.signal.aborted || consumer.closed) && isStopReason(error, stop.signal))) failure = error;
   }
   const ended = await endClients(options, closeClients, stop.remainingMs);
   stop.release();
-  const cut = stop.wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
+  const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
   failure ??= cut ? cutOff(name, stop, ended) : ended.failure;
   if (failure !== undefined) throw failure;
   return { ...engine.result, left: ended.left };

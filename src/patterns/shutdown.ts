@@ -28,7 +28,6 @@ export class StopRequest {
   #deadline: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cutNow: () => void = () => undefined;
-  #wasCut = false;
   /** Resolves when what is under way must not be waited for any longer. */
   readonly cut: Promise<void> = new Promise((resolve) => {
     this.#cutNow = resolve;
@@ -60,10 +59,6 @@ export class StopRequest {
     return this.#timeoutMs;
   }
 
-  get wasCut(): boolean {
-    return this.#wasCut;
-  }
-
   /** What is left of the deadline; all of it while nobody has asked to stop. */
   get remainingMs(): number {
     return this.#deadline === undefined ? this.#timeoutMs : Math.max(STEP_MIN_MS, this.#deadline - performance.now());
@@ -80,10 +75,7 @@ export class StopRequest {
     if (this.#deadline !== undefined) return;
     this.#deadline = performance.now() + this.#timeoutMs;
     const reservedMs = Math.min(RESERVED_MAX_MS, this.#timeoutMs * RESERVED_SHARE);
-    this.#timer = setTimeout(() => {
-      this.#wasCut = true;
-      this.#cutNow();
-    }, this.#timeoutMs - reservedMs);
+    this.#timer = setTimeout(this.#cutNow, this.#timeoutMs - reservedMs);
     this.#stop.abort(reason);
   }
 
