@@ -49,19 +49,24 @@ describe('synchronous single pattern', () => {
   test('leaves the event loop free while it commits', async () => {
     const input = await services.topic('in');
     await fill(services, input, 5);
-    const consumer = await createConsumer({ vars: services.vars({ CONSUMER_ENABLE_AUTO_COMMIT: 'false' }), topics: [input] });
-    await consumeMessage(consumer);
+    await using consumer = await createConsumer({ vars: services.vars({ CONSUMER_ENABLE_AUTO_COMMIT: 'false' }), topics: [input] });
     let turns = 0;
     let counting = true;
     const count = (): void => {
       turns++;
       if (counting) setImmediate(count);
     };
-    setImmediate(count);
-    await synchronousMessageHandling({ consumer });
-    counting = false;
-    assert.ok(turns > 0);
-    await consumer.close();
+    // An answer may be there at once, but not every time.
+    for (let commits = 0; commits < 5; commits++) {
+      await consumeMessage(consumer);
+      const before = turns;
+      counting = true;
+      setImmediate(count);
+      await synchronousMessageHandling({ consumer });
+      counting = false;
+      if (turns > before) return;
+    }
+    assert.fail('no turn of the event loop in 5 commits');
   });
 
   test('commits nothing of a turn that was not ended', async () => {
