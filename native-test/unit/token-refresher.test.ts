@@ -86,6 +86,8 @@ describe('the token refresher', () => {
   for (const [what, token] of [
     ['nothing', undefined],
     ['an empty token', { value: '', expiresAtMs: 9e12 }],
+    ['a token with a control character', { value: 'secret\ntoken', expiresAtMs: 9e12 }],
+    ['a token that is no ASCII', { value: 'secret-tökèn', expiresAtMs: 9e12 }],
     ['a number', { value: 5, expiresAtMs: 9e12 }],
     ['a token that is over', { value: 'x', expiresAtMs: 999_999 }],
   ] as const) {
@@ -93,6 +95,7 @@ describe('the token refresher', () => {
       await assert.rejects(start(mock.fn(async () => token as unknown as OAuthBearerToken)), (error: unknown) => {
         assert.ok(error instanceof ConnectError);
         assert.deepEqual([error.code, used], ['ERR_AUTHENTICATION', []]);
+        assert.ok(!inspect(error, { showHidden: true, depth: 9 }).includes('secret'));
         return true;
       });
     });

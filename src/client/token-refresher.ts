@@ -128,6 +128,8 @@ export class TokenRefresher {
 function checked(token: OAuthBearerToken): CheckedToken {
   const value: unknown = token?.value;
   if (typeof value !== 'string' || value === '') throw new TypeError("Expected the tokenProvider to give { value: 'the token' }");
+  // librdkafka quotes a token that holds anything else in its error.
+  if (!/^[\x21-\x7e]+$/.test(value)) throw new TypeError('Expected the token to be of visible ASCII characters');
   const expiresAtMs = token.expiresAtMs ?? expiryOf(value);
   if (expiresAtMs === undefined || !Number.isFinite(expiresAtMs)) {
     throw new TypeError(
