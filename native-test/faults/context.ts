@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TimeoutError } from 'rdkafka-toolkit';
 import type { KafkaCluster } from '../services/kafka-cluster.ts';
+import type { Random } from '../support/random.ts';
 import type { FaultScale } from './fault.ts';
-import type { Random } from './random.ts';
 
 const POLL_MS = 20;
 

@@ -1,8 +1,8 @@
 /** Opens and closes clients again and again, closing them in the midst of what they do: `node cycles.js TASK`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConsumer, createProducer, isToolkitError } from 'rdkafka-toolkit';
+import { Random } from '../support/random.ts';
 import { endWithParent, tellParent } from './parent-channel.ts';
-import { Random } from './random.ts';
 
 /** What the cycles came to. */
 export interface CycleReport {

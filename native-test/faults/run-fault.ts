@@ -1,8 +1,8 @@
 import { TimeoutError } from 'rdkafka-toolkit';
 import { orAborted } from '../../src/abort.ts';
+import { deriveSeed, Random } from '../support/random.ts';
 import { FaultContext } from './context.ts';
 import type { Fault, FaultScale, Outcome } from './fault.ts';
-import { deriveSeed, Random } from './random.ts';
 import type { RealCluster } from './real-cluster.ts';
 
 /** How long a fault that is over its time may take to let go. */

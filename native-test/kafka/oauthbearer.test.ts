@@ -13,16 +13,9 @@ import {
 import { fetchArtifacts } from '../services/artifacts.ts';
 import { type KafkaCluster, startKafka } from '../services/kafka-cluster.ts';
 import { createTopics } from '../services/topics.ts';
-import { refusals, roundTrip, securedVars } from '../support/sign-in.ts';
+import { refusals, roundTrip, securedVars, unsignedJwt } from '../support/sign-in.ts';
 
 const topic = 'tokens';
-
-/** An unsigned JWT, which the brokers' test validator takes, for so many milliseconds. */
-function jwt(lifeMs: number, subject = 'alice'): OAuthBearerToken {
-  const part = (claims: object): string => Buffer.from(JSON.stringify(claims)).toString('base64url');
-  const now = Date.now() / 1000;
-  return { value: `${part({ alg: 'none' })}.${part({ sub: subject, iat: now - 1, exp: now + lifeMs / 1000 })}.` };
-}
 
 before(fetchArtifacts, { timeout: 600_000 });
 
@@ -41,7 +34,7 @@ describe('OAUTHBEARER', { timeout: 240_000 }, () => {
 
   for (const RDKAFKA_TOOLKIT_NATIVE of ['on', 'off']) {
     test(`produces and consumes with a token, addon ${RDKAFKA_TOOLKIT_NATIVE}`, () =>
-      roundTrip(vars({ RDKAFKA_TOOLKIT_NATIVE }), topic, { tokenProvider: () => jwt(60_000) }));
+      roundTrip(vars({ RDKAFKA_TOOLKIT_NATIVE }), topic, { tokenProvider: () => unsignedJwt(60_000) }));
 
     test(`outlives its tokens, addon ${RDKAFKA_TOOLKIT_NATIVE}, also while the provider fails for a while`, async () => {
       const errors: unknown[] = [];
@@ -49,7 +42,7 @@ describe('OAUTHBEARER', { timeout: 240_000 }, () => {
       const tokenProvider = async (): Promise<OAuthBearerToken> => {
         // The third request of each client fails; the next one comes in time.
         if (++asked === 5 || asked === 6) throw new Error('the issuer is away');
-        return jwt(6_000);
+        return unsignedJwt(6_000);
       };
       const settings = vars({ RDKAFKA_TOOLKIT_NATIVE });
       await using producer = await createProducer({ vars: settings, tokenProvider });
@@ -82,7 +75,7 @@ describe('OAUTHBEARER', { timeout: 240_000 }, () => {
   }
 
   test('a token that the brokers refuse is an error of the sign-in, without the token', async () => {
-    const expired = jwt(-60_000).value;
+    const expired = unsignedJwt(-60_000).value;
     const start = performance.now();
     const tokenProvider = (): OAuthBearerToken => ({ value: expired, expiresAtMs: Date.now() + 60_000 });
     for (const error of await refusals(vars(), topic, { tokenProvider, secrets: [expired] })) {

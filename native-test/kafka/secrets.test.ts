@@ -8,7 +8,6 @@ import {
   createConsumer,
   createProducer,
   describeRuntimeVars,
-  type OAuthBearerToken,
   type Producer,
   type TokenProvider,
 } from 'rdkafka-toolkit';
@@ -17,15 +16,9 @@ import { keyPassword } from '../services/certificates.ts';
 import { type KafkaCluster, startKafka } from '../services/kafka-cluster.ts';
 import { saslUser } from '../services/server-properties.ts';
 import { createTopics } from '../services/topics.ts';
-import { securedVars } from '../support/sign-in.ts';
+import { securedVars, unsignedJwt } from '../support/sign-in.ts';
 
 const topic = 'watched';
-
-function token(): OAuthBearerToken {
-  const part = (claims: object): string => Buffer.from(JSON.stringify(claims)).toString('base64url');
-  const now = Date.now() / 1000;
-  return { value: `${part({ alg: 'none' })}.${part({ sub: 'canary-subject-9902', iat: now - 1, exp: now + 3 })}.` };
-}
 
 before(fetchArtifacts, { timeout: 600_000 });
 
@@ -58,7 +51,7 @@ describe('clients that say everything they can', { timeout: 120_000 }, () => {
         const vars = securedVars(saslBootstrapServers, environment);
         const tokens: string[] = [];
         const tokenProvider: TokenProvider = () => {
-          const made = token();
+          const made = unsignedJwt(3_000, 'canary-subject-9902');
           tokens.push(made.value);
           return made;
         };

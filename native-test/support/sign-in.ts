@@ -8,6 +8,7 @@ import {
   createConsumer,
   createProducer,
   enqueueAutoCommits,
+  type OAuthBearerToken,
   parseRuntimeVars,
   type RuntimeVars,
 } from 'rdkafka-toolkit';
@@ -34,6 +35,13 @@ export async function roundTrip(vars: RuntimeVars, topic: string, options: Pick<
     enqueueAutoCommits(consumer, record);
     if (String(record.key) === key) return;
   }
+}
+
+/** An unsigned JWT, which the brokers' test validator takes, for so many milliseconds. */
+export function unsignedJwt(lifeMs: number, subject = 'alice'): OAuthBearerToken {
+  const part = (claims: object): string => Buffer.from(JSON.stringify(claims)).toString('base64url');
+  const now = Date.now() / 1000;
+  return { value: `${part({ alg: 'none' })}.${part({ sub: subject, iat: now - 1, exp: now + lifeMs / 1000 })}.` };
 }
 
 /** Both clients are refused: their errors, which hold none of the secrets. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Random } from '../faults/random.ts';
 import { PeakRate, slopePerHour } from '../faults/statistics.ts';
 import { Ledger, type OutputRecord, type Verdict, Verifier } from '../faults/verify.ts';
+import { Random } from '../support/random.ts';
 
 const TOPIC = 'in';
 const KEYS = 7;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { OffsetTracker } from '../../src/delivery/offset-tracker.ts';
+import { Random } from '../support/random.ts';
 
 interface Delivered {
   readonly offset: number;
@@ -52,17 +53,6 @@ function sumOf(records: readonly Delivered[]): number {
   return records.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** Mulberry32: the same numbers from the same seed, everywhere. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
 interface Counts {
   steps: number;
   moved: number;
@@ -75,7 +65,8 @@ interface Counts {
 
 /** Runs one seed on both trackers and compares every answer. */
 function runSeed(seed: number, steps: number, capacity: number, counts: Counts): void {
-  const random = randomNumbers(seed);
+  const numbers = new Random(seed);
+  const random = (below: number): number => numbers.integer(0, below - 1);
   const tracker = new OffsetTracker(0);
   const naive = new NaiveTracker();
   let nextOffset = random(3) === 0 ? 2 ** 40 : random(5);

@@ -2,24 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OffsetTracker } from '../../src/delivery/offset-tracker.ts';
 import { PositionTracker } from '../../src/delivery/position-tracker.ts';
+import { Random } from '../support/random.ts';
 
 test('the position of a turn that finishes everything agrees with the tracker of single records', () => {
-  let seed = 7;
-  const random = (below: number): number => {
-    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
-    return seed % below;
-  };
+  const random = new Random(7);
   const single = new OffsetTracker(1);
   const position = new PositionTracker(1);
   let offset = 0;
   let sequence = 0;
   for (let step = 0; step < 100_000; step++) {
-    const choice = random(3);
+    const choice = random.integer(0, 2);
     if (choice === 0) {
-      offset += 1 + random(3);
+      offset += 1 + random.integer(0, 2);
       for (const tracker of [single, position]) tracker.deliver(offset);
     } else if (choice === 1) {
-      sequence += random(3);
+      sequence += random.integer(0, 2);
       for (const tracker of [single, position]) tracker.finishAll(sequence);
     } else {
       // A turn flushes before it finishes, so all outputs are acknowledged by then. Nothing is committed within a turn.

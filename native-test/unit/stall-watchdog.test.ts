@@ -15,7 +15,6 @@ function watch(onStall: 'report' | 'rejoin' = 'report') {
     get starved() {
       return state.starved;
     },
-    assignment: () => [at],
     paused: () => (state.paused ? [at] : []),
     lag: async () => {
       seen.lagQueries++;

@@ -11,7 +11,7 @@ import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, Ti
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
 import type { ConsumerEvents, ConsumerHealth, Stall, Statistics } from './events.ts';
-import type { TokenRefresher } from './token-refresher.ts';
+import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
 
 /** Longest single fetch: what a `close()` may have to wait for. */
 const FETCH_SLICE_MS = 200;
@@ -178,13 +178,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#keeper = keeper;
     const deadline = Date.now() + connectTimeoutMs;
     try {
-      await tokens?.start({
-        use: (token) => this.#handle.setToken(token),
-        onError: (error) => this.emit('clientError', error),
-        timeoutMs: connectTimeoutMs,
-        signal,
-      });
-      await this.#handle.connect(bootstrapServers, tokens === undefined ? connectTimeoutMs : Math.max(1, deadline - Date.now()), signal);
+      const onError = (error: ConnectError): boolean => this.emit('clientError', error);
+      await connectWithTokens(this.#handle, tokens, { bootstrapServers, timeoutMs: connectTimeoutMs, signal, onError });
       if (this.#settings.missingTopics === 'fail') await this.#checkTopics(deadline, signal);
       this.#handle.subscribe(this.topics);
     } catch (error) {

@@ -7,6 +7,7 @@ import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
+  type ConnectError,
   ConsumeError,
   DeliveryError,
   EncodeError,
@@ -33,7 +34,7 @@ import {
 } from './delivery.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
 import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
-import type { TokenRefresher } from './token-refresher.ts';
+import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
 
 /** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
 const RECORD_OVERHEAD_BYTES = 36;
@@ -150,15 +151,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   /** @internal Called once, by `createProducer`. */
   async connect(signal: AbortSignal | undefined): Promise<void> {
     const { bootstrapServers, connectTimeoutMs, tokens } = this.#settings;
-    const deadline = Date.now() + connectTimeoutMs;
     try {
-      await tokens?.start({
-        use: (token) => this.#handle.setToken(token),
-        onError: (error) => this.emit('clientError', error),
-        timeoutMs: connectTimeoutMs,
-        signal,
-      });
-      await this.#handle.connect(bootstrapServers, tokens === undefined ? connectTimeoutMs : Math.max(1, deadline - Date.now()), signal);
+      const onError = (error: ConnectError): boolean => this.emit('clientError', error);
+      await connectWithTokens(this.#handle, tokens, { bootstrapServers, timeoutMs: connectTimeoutMs, signal, onError });
       this.#sink = this.#handle.sink;
     } catch (error) {
       this.#state = 'closed';

@@ -124,6 +124,36 @@ export class TokenRefresher {
   }
 }
 
+/** What is connected with tokens: a handle of either client. */
+interface Connectable {
+  setToken(token: string): void;
+  connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<unknown>;
+}
+
+/**
+ * Connects a client within the deadline, its first token included where it signs in by tokens. Who connects stops `tokens` when the
+ * client ends, also when this rejects.
+ */
+export async function connectWithTokens(
+  client: Connectable,
+  tokens: TokenRefresher | undefined,
+  options: {
+    readonly bootstrapServers: string;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal | undefined;
+    readonly onError: (error: ConnectError) => void;
+  },
+): Promise<void> {
+  const { bootstrapServers, timeoutMs, signal, onError } = options;
+  if (tokens === undefined) {
+    await client.connect(bootstrapServers, timeoutMs, signal);
+    return;
+  }
+  const deadline = Date.now() + timeoutMs;
+  await tokens.start({ use: (token) => client.setToken(token), onError, timeoutMs, signal });
+  await client.connect(bootstrapServers, Math.max(1, deadline - Date.now()), signal);
+}
+
 /** @throws TypeError | RangeError for what is no token, or one that is over */
 function checked(token: OAuthBearerToken): CheckedToken {
   const value: unknown = token?.value;

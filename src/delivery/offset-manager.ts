@@ -94,26 +94,19 @@ export class OffsetManager implements OffsetKeeper {
   assigned(partitions: readonly TopicPartition[], epoch: number): void {
     for (const { topic, partition } of partitions) {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
-      this.#assigned.set(key, { topic, partition, tracker: this.#newTracker(epoch), stored: undefined });
+      // Without automatic commits a turn finishes all there is, never one record.
+      const tracker = this.#consumer.autoCommit ? new OffsetTracker(epoch) : new PositionTracker(epoch);
+      this.#assigned.set(key, { topic, partition, tracker, stored: undefined });
     }
     this.#lastKey = -1;
     this.#recount();
-  }
-
-  #newTracker(epoch: number): Tracker {
-    // Without automatic commits a turn finishes all there is, never one record.
-    return this.#consumer.autoCommit ? new OffsetTracker(epoch) : new PositionTracker(epoch);
   }
 
   /** While false, what is handed over is nobody's to finish or to commit: whoever reads it does not consume it. */
   track(tracking: boolean): void {
     this.#tracking = tracking;
     // Afterwards offsets count from the next record on, as after a seek.
-    for (const [key, { topic, partition, tracker }] of this.#assigned) {
-      this.#assigned.set(key, { topic, partition, tracker: this.#newTracker(tracker.epoch), stored: undefined });
-    }
-    this.#lastKey = -1;
-    this.#recount();
+    for (const { topic, partition, tracker } of [...this.#assigned.values()]) this.assigned([{ topic, partition }], tracker.epoch);
   }
 
   #recount(): void {

@@ -15,7 +15,7 @@ export interface WatchdogOptions {
 
 type WatchedConsumer = Pick<
   Consumer<unknown, unknown, unknown>,
-  'assignment' | 'closed' | 'emit' | 'lag' | 'once' | 'paused' | 'rejoin' | 'setStall' | 'starved'
+  'closed' | 'emit' | 'lag' | 'once' | 'paused' | 'rejoin' | 'setStall' | 'starved'
 >;
 type WatchedManager = Pick<OffsetManager, 'awaitsOutputs' | 'handedOver' | 'inFlightRecords' | 'settle'>;
 

@@ -203,7 +203,7 @@ class Engine<K, V, H, OK, OV> {
     if (taken === undefined) return;
     this.#consumed++;
     try {
-      const result = this.#handle(taken, (context) => handler(taken, context));
+      const result = this.#handle(taken, taken, handler);
       await this.#produce(result instanceof Promise ? await result : result);
     } catch (error) {
       this.#decide(error, taken, 1);
@@ -228,17 +228,18 @@ class Engine<K, V, H, OK, OV> {
     if (records === undefined) return;
     this.#consumed += records.length + (bad?.errors.length ?? 0);
     try {
-      if (records.length > 0) await this.#produce(await this.#handle(records[0]!, (context) => handler(records, context)));
+      if (records.length > 0) await this.#produce(await this.#handle(records[0]!, records, handler));
     } catch (error) {
       this.#decide(error, records[0], records.length);
     }
     enqueueAutoCommits(consumer, bad ?? records);
   }
 
-  #handle<T>(record: RecordContext, handler: (context: HandlerContext) => T | Promise<T>): T | Promise<T> {
+  /** Calls the handler with a record or a batch; `first` is what an error is about. */
+  #handle<I, T>(first: RecordContext, input: I, handler: (input: I, context: HandlerContext) => T | Promise<T>): T | Promise<T> {
     const { handlerTimeoutMs } = this.#options;
-    if (handlerTimeoutMs === undefined) return handler(this.#context);
-    return withDeadline(record, handler, handlerTimeoutMs, this.#context.signal);
+    if (handlerTimeoutMs === undefined) return handler(input, this.#context);
+    return withDeadline(first, (context) => handler(input, context), handlerTimeoutMs, this.#context.signal);
   }
 
   /** Undefined when there is nothing to handle in this turn. */

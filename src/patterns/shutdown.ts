@@ -23,7 +23,6 @@ export class StopRequest {
   readonly #timeoutMs: number;
   readonly #stop = new AbortController();
   readonly #outer: AbortSignal | undefined;
-  readonly #handleSignals: boolean;
   #by = 'its signal';
   #deadline: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -40,10 +39,9 @@ export class StopRequest {
   }) {
     this.#timeoutMs = options.timeoutMs;
     this.#outer = options.signal;
-    this.#handleSignals = options.handleSignals ?? true;
     if (this.#outer?.aborted) this.#onAbort();
     this.#outer?.addEventListener('abort', this.#onAbort, { once: true });
-    if (this.#handleSignals) for (const name of SIGNALS) process.on(name, this.#onSignal);
+    if (options.handleSignals ?? true) for (const name of SIGNALS) process.on(name, this.#onSignal);
   }
 
   get signal(): AbortSignal {
