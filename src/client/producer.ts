@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import { errorOfCode, fromLibrdkafka, type RawError } from '../binding/node-rdkafka.ts';
+import { packHeaders } from '../binding/packed-headers.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
 import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
@@ -33,7 +34,7 @@ import {
   type RecordMetadata,
 } from './delivery.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
-import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
+import { toRawHeaders } from './produce-headers.ts';
 import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
 
 /** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
@@ -374,7 +375,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     const bytes = (encodedKey?.length ?? 0) + (encodedValue?.length ?? 0);
     // Headers are counted exactly only where they could matter: on the wire they take 10 bytes each beside name and value, here 8.
     if (bytes + 1.25 * (packed?.length ?? 0) + RECORD_OVERHEAD_BYTES > recordMaxBytes) {
-      const exact = bytes + (packed === undefined ? 0 : packedHeaderWireBytes(packed));
+      const exact = bytes + (packed?.wireBytes ?? 0);
       if (exact + RECORD_OVERHEAD_BYTES > recordMaxBytes) throw tooLarge(topic, exact);
     }
     return { key: encodedKey, value: encodedValue, headers: sink === 'packed' ? packed : toRawHeaders(headers, topic) };
