@@ -253,6 +253,12 @@ export class ConsumerHandle {
     });
   }
 
+  /** Next offset of a partition as librdkafka learned it with its last fetch, without asking; undefined before that. */
+  knownEnd({ topic, partition }: TopicPartition): number | undefined {
+    const answer = this.#client._isConnected ? this.#raw.getWatermarkOffsets(topic, partition) : 0;
+    return typeof answer === 'object' && answer.highOffset >= 0 ? answer.highOffset : undefined;
+  }
+
   /** Leaves the group and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;

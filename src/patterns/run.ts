@@ -12,7 +12,7 @@ import {
   NoMessageError,
   StateError,
 } from '../errors.ts';
-import type { MetricsRecorder } from '../hooks.ts';
+import type { AnyHandler, MetricsRecorder } from '../hooks.ts';
 import type { RecordContext } from '../serde.ts';
 import { BatchDecodeError, consumeMessage, consumeMessageBatch, enqueueAutoCommits, synchronousMessageHandling } from './consume.ts';
 import { withDeadline } from './handler-deadline.ts';
@@ -103,9 +103,8 @@ export interface RunResult {
  * time, so that a process which lets it through exits with code 1
  */
 export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run('runAsync', true, options, (engine) =>
-    engine.record(options.handler, (record) => enqueueAutoCommits(options.consumer, record)),
-  );
+  const handler = measured(options);
+  return run('runAsync', true, options, (engine) => engine.record(handler, (record) => enqueueAutoCommits(options.consumer, record)));
 }
 
 /**
@@ -118,9 +117,8 @@ export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK,
  */
 export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
   const { consumer, producer } = options;
-  return run('runSync', false, options, (engine) =>
-    engine.record(options.handler, () => synchronousMessageHandling({ consumer, producer })),
-  );
+  const handler = measured(options);
+  return run('runSync', false, options, (engine) => engine.record(handler, () => synchronousMessageHandling({ consumer, producer })));
 }
 
 /**
@@ -132,7 +130,19 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
  * time, so that a process which lets it through exits with code 1
  */
 export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run('runBatch', true, options, (engine) => engine.batch(options));
+  const measuredOptions = { ...options, handler: measured(options) };
+  return run('runBatch', true, options, (engine) => engine.batch(measuredOptions));
+}
+
+/** The handler as the metrics want it called. */
+function measured<Handler extends AnyHandler>({
+  handler,
+  metrics,
+}: {
+  readonly handler: Handler;
+  readonly metrics?: MetricsRecorder | undefined;
+}): Handler {
+  return metrics?.wrapHandler?.(handler) ?? handler;
 }
 
 async function run<K, V, H, OK, OV>(
