@@ -16,6 +16,7 @@ import type { AnyHandler, MetricsRecorder } from '../hooks.ts';
 import type { RecordContext } from '../serde.ts';
 import { BatchDecodeError, consumeMessage, consumeMessageBatch, enqueueAutoCommits, synchronousMessageHandling } from './consume.ts';
 import { withDeadline } from './handler-deadline.ts';
+import { publishCalls } from './handler-events.ts';
 import { produceMessage } from './produce.ts';
 import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
 
@@ -134,7 +135,7 @@ export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, 
   return run('runBatch', true, options, (engine) => engine.batch(measuredOptions));
 }
 
-/** The handler as the metrics want it called. */
+/** The handler as metrics and subscribers of its calls want it called. */
 function measured<Handler extends AnyHandler>({
   handler,
   metrics,
@@ -142,7 +143,8 @@ function measured<Handler extends AnyHandler>({
   readonly handler: Handler;
   readonly metrics?: MetricsRecorder | undefined;
 }): Handler {
-  return metrics?.wrapHandler?.(handler) ?? handler;
+  const published = publishCalls(handler);
+  return metrics?.wrapHandler?.(published) ?? published;
 }
 
 async function run<K, V, H, OK, OV>(
