@@ -5,9 +5,10 @@ import { startMetrics } from '../metrics.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
+  // Before the clients: the start of its thread is no throughput.
+  const metrics = startMetrics(job);
   const checker = new RecordChecker(job.inputTopics, job.headers);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
-  const metrics = startMetrics(job);
   metrics?.watchConsumer(consumer);
   while (checker.count < job.records) {
     const count = Math.min(1000, job.records - checker.count);

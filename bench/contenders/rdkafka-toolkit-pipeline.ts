@@ -5,6 +5,8 @@ import { startMetrics } from '../metrics.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
+  // Before the clients: the start of its thread is no throughput.
+  const metrics = startMetrics(job);
   const checker = new RecordChecker(job.inputTopics);
   const vars = varsOf(job);
   const topic = job.outputTopics[0]!;
@@ -12,7 +14,6 @@ contend(async (job, meter) => {
   // Offsets that wait for nobody's outputs: what at-least-once costs.
   const producers = job.client === 'rdkafka-toolkit-unsafe' ? [] : undefined;
   const consumer = await createConsumer({ vars, topics: job.inputTopics, producers });
-  const metrics = startMetrics(job);
   metrics?.watchConsumer(consumer);
   metrics?.watchProducer(producer);
   const wait = { timeoutMs: 60_000 };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { describe, test } from 'node:test';
 import { Counter, Registry } from 'prom-client';
@@ -153,6 +154,15 @@ describe('a metrics manager', () => {
   test('shows nothing of what it does not know', async () => {
     const text = await managerOf().text();
     assert.doesNotMatch(text, /consumer_|producer_|pool_|metrics_push|rdkafka_|seconds_behind|handler/);
+  });
+
+  test('documents each of its metrics', () => {
+    const notes = readFileSync(new URL('../../../binding-notes/metrics.md', import.meta.url), 'utf8');
+    for (const { name, labels } of metricDefinitions) {
+      const row = notes.split('\n').find((line) => line.startsWith('|') && line.includes(`\`${name}\``));
+      assert.ok(row !== undefined, name);
+      for (const label of labels) assert.ok(row.includes(`\`${label}\``), `${name} ${label}`);
+    }
   });
 
   test('has names and help that Prometheus takes, each name once', () => {

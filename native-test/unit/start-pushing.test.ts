@@ -205,8 +205,8 @@ describe('pushing metrics', () => {
 describe('a metrics pusher', () => {
   test('tells every fault of its arguments at once', () => {
     assert.throws(
-      () => new MetricsPusher('', 'http://cache/', 0, 70_000, { timeoutMs: -1, concurrency: 0 }),
-      (error: unknown) => error instanceof ConfigError && error.faults.length === 6,
+      () => new MetricsPusher('', 'http://cache/', 0, 70_000, { timeoutMs: -1, concurrency: 0, dnsServers: ['no address'] }),
+      (error: unknown) => error instanceof ConfigError && error.faults.length === 7,
     );
   });
 

@@ -1,3 +1,4 @@
+import { Resolver } from 'node:dns';
 import { ConfigError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import { PodAddresses } from './pod-addresses.ts';
@@ -61,6 +62,7 @@ export class MetricsPusher {
       ...(serviceName === '' || /[\s/]/.test(serviceName)
         ? [`Expected the service name of a MetricsPusher to be a host name or an IP address, got "${serviceName}"`]
         : []),
+      ...serverFaults(options.dnsServers),
       ...wholeNumber('service port', servicePort, 1, 65_535),
       ...wholeNumber('pod port', podPort, 1, 65_535),
       ...wholeNumber('timeoutMs', options.timeoutMs ?? 5_000, 1, 2_147_483_647),
@@ -115,6 +117,15 @@ export function createMetricsPusher(vars: RuntimeVars = parseRuntimeVars(), opti
     throw new ConfigError(missing.map((name) => `Expected ${name} to be set to push metrics`));
   }
   return new MetricsPusher(job, serviceName, servicePort, podPort, options);
+}
+
+function serverFaults(servers: readonly string[] | undefined): string[] {
+  try {
+    if (servers !== undefined) new Resolver().setServers(servers);
+    return [];
+  } catch {
+    return [`Expected the dnsServers of a MetricsPusher to be IP addresses, with or without a port, got ${JSON.stringify(servers)}`];
+  }
 }
 
 function wholeNumber(name: string, value: number, min: number, max: number): string[] {
