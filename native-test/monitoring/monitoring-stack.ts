@@ -67,11 +67,12 @@ export class MonitoringStack implements AsyncDisposable {
   }
 }
 
+/** Without persistence: what a pod read from its file would be older than what it showed before, a counter that goes backwards. */
 function pushgateway(directory: string, address: string, port: number): ServiceProcess {
   return new ServiceProcess({
     name: `pushgateway-${address}`,
     command: programNamed('pushgateway'),
-    args: [`--web.listen-address=${address}:${port}`],
+    args: [`--web.listen-address=${address}:${port}`, '--persistence.file='],
     directory,
     readyTimeoutMs: READY_TIMEOUT_MS,
     isReady: () => answers(`http://${address}:${port}/-/ready`),
