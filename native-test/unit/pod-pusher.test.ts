@@ -16,7 +16,7 @@ interface Setting {
   readonly pusher: PodPusher;
   readonly counts: PushCounts;
   readonly addresses: readonly string[];
-  push(text: string, always?: boolean): Promise<void>;
+  push(text: string, last?: boolean): Promise<void>;
 }
 
 /** Pods on 127.0.0.1, 127.0.0.2 … at one port, as those of a StatefulSet have one. */
@@ -45,8 +45,8 @@ async function withPods(
     for (const [index, behaviour] of behaviours.entries()) {
       if (behaviour !== 'down') pods.push(await FakePod.start(addresses[index]!, podPort, behaviour));
     }
-    const push = async (text: string, always = false): Promise<void> => {
-      pusher.push({ addresses, failure: undefined }, Buffer.from(text), { always });
+    const push = async (text: string, last = false): Promise<void> => {
+      pusher.push({ addresses, failure: undefined }, Buffer.from(text), { last });
       await pusher.idle();
     };
     await work({ pods, pusher, counts, addresses, push });
@@ -115,6 +115,23 @@ describe('a push', () => {
       // The last push of a service leaves none out.
       await push('a 1\n', true);
       assert.equal(counts.status!.failures.econnrefused, 4);
+    }));
+
+  test('that is the last goes to a pod that is busy as soon as it is free, to the others at once', () =>
+    withPods([200, 'hang'], async ({ pods, pusher, addresses }) => {
+      const [good, hanging] = pods as [FakePod, FakePod];
+      const known = { addresses, failure: undefined };
+      pusher.push(known, Buffer.from('a 1\n'));
+      await until('the pod that hangs to be busy and the other free', () => hanging.calls.length === 1 && good.pushes.length === 1);
+      await until('the last push at the free pod', () => {
+        // It may still be at its answer.
+        pusher.push(known, Buffer.from('a 2\n'), { last: true });
+        return good.pushes.includes('a 2\n');
+      });
+      assert.equal(hanging.calls.length, 1);
+      hanging.behaviour = 200;
+      await pusher.idle();
+      assert.deepEqual(hanging.pushes, ['a 1\n', 'a 2\n']);
     }));
 
   test('goes to so many pods at once as are allowed', () =>

@@ -97,6 +97,16 @@ describe('pushing metrics', () => {
     }
   });
 
+  test('stops with the counts although a custom metric never answers', async () => {
+    await using pod = await FakePod.start('127.0.0.1', 0);
+    const manager = managerFor(pod.port);
+    manager.gauge({ name: 'stuck', help: 'Help.', collect: () => new Promise<void>(() => undefined) });
+    const pushing = startPushingMetrics(manager, 3_600, { vars });
+    manager.incMessagesConsumed(3);
+    await pushing.stop({ timeoutMs: 2_000 });
+    assert.equal(valueIn(pod.pushes[0]!, 'messages_consumed'), 3);
+  });
+
   test('stops by its deadline when a pod hangs, and says so', async () => {
     await using pod = await FakePod.start('127.0.0.1', 0, 'hang');
     const errors: string[] = [];

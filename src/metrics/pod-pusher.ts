@@ -27,6 +27,8 @@ interface Pod {
   readonly address: string;
   readonly agent: Agent;
   busy: boolean;
+  /** To be pushed to once more as soon as it is free. */
+  again: boolean;
   failures: number;
   notBefore: number;
 }
@@ -48,15 +50,19 @@ export class PodPusher {
     this.#counts = counts;
   }
 
-  /** Starts a push to every pod that is free and not being left out; `always` leaves none out. Does not wait for them. */
-  push({ addresses, failure }: Resolution, body: Buffer, { always = false }: { readonly always?: boolean } = {}): void {
+  /**
+   * Starts a push to every pod that is free and not being left out. `last` leaves none out: one that is busy gets it next. Does not wait
+   * for them.
+   */
+  push({ addresses, failure }: Resolution, body: Buffer, { last = false }: { readonly last?: boolean } = {}): void {
     if (failure !== undefined) this.#counts.failed(failure);
     this.#counts.resolved(addresses.length);
     this.#body = body;
     this.#setPods(addresses);
     const now = performance.now();
     for (const pod of this.#pods.values()) {
-      if (pod.busy || (!always && now < pod.notBefore)) this.#counts.skipped();
+      if (pod.busy && last) pod.again = true;
+      else if (pod.busy || (!last && now < pod.notBefore)) this.#counts.skipped();
       else {
         pod.busy = true;
         this.#queue.push(pod);
@@ -85,7 +91,10 @@ export class PodPusher {
   #setPods(addresses: readonly string[]): void {
     const before = this.#pods;
     this.#pods = new Map(
-      addresses.map((address) => [address, before.get(address) ?? { address, agent: pushAgent(), busy: false, failures: 0, notBefore: 0 }]),
+      addresses.map((address) => [
+        address,
+        before.get(address) ?? { address, agent: pushAgent(), busy: false, again: false, failures: 0, notBefore: 0 },
+      ]),
     );
     for (const [address, { agent }] of before) if (!this.#pods.has(address)) agent.destroy();
   }
@@ -105,7 +114,9 @@ export class PodPusher {
     const startedAt = performance.now();
     const failure = await putMetrics(this.#request(pod), this.#body);
     this.#note(pod, failure, startedAt);
-    pod.busy = false;
+    if (pod.again) this.#queue.push(pod);
+    else pod.busy = false;
+    pod.again = false;
     this.#running--;
     this.#start();
   }

@@ -104,9 +104,7 @@ class PushLoop {
     const deadline = sleep(timeoutMs, false);
     const work = async (): Promise<boolean> => {
       const resolution = await this.#addresses.resolveSoon(this.#waitMs);
-      // A push under way carries older values than the last one.
-      await this.#pods.idle();
-      this.#pods.push(resolution, this.#body(), { always: true });
+      this.#pods.push(resolution, this.#body(), { last: true });
       await this.#pods.idle();
       if (remove) await this.#pods.remove();
       return true;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { ConfigError, StateError, TimeoutError, ToolkitError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
@@ -165,8 +166,9 @@ class ThreadPushing implements MetricsPushing {
     const stopped = new Promise<boolean>((resolve) => {
       this.#onStopped = resolve;
     });
-    await this.#collect();
     worker.ref();
+    // A custom metric that never answers must not keep the rest from being pushed.
+    await Promise.race([this.#collect(), sleep(timeoutMs / 2, undefined, { ref: false })]);
     this.#tell({ type: 'stop', remove: this.#pusher.deleteOnStop, timeoutMs: Math.max(1, deadline - performance.now()) });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<boolean>((resolve) => {
