@@ -9,6 +9,7 @@ export const CLIENTS = [
   'rdkafka-toolkit',
   'rdkafka-toolkit-portable',
   'rdkafka-toolkit-unsafe',
+  'rdkafka-toolkit-metrics',
   'node-rdkafka',
   'kafkajs',
   'confluent-kafka-python',
@@ -17,13 +18,14 @@ export const CLIENTS = [
 
 /**
  * Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `-unsafe` the toolkit storing offsets without
- * waiting for the outputs, `rdkafka_performance` librdkafka's own C program.
+ * waiting for the outputs, `-metrics` the toolkit with a metrics manager that is pushed, `rdkafka_performance` librdkafka's own C program.
  */
 export type ClientName = (typeof CLIENTS)[number];
 
 /** What the peers that are not measured in every mode can do. */
 const MODES_OF: Partial<Record<ClientName, readonly Mode[]>> = {
   'rdkafka-toolkit-unsafe': ['pipeline'],
+  'rdkafka-toolkit-metrics': ['async', 'batch', 'pipeline'],
   kafkajs: ['async', 'batch'],
   'confluent-kafka-python': ['async', 'batch', 'produce'],
   rdkafka_performance: ['batch', 'produce'],

@@ -8,9 +8,9 @@ import { contestantName, type Mode, type Row, varsOf } from './job.ts';
 import type { BenchOptions } from './options.ts';
 import { pairedRatio, summarize } from './statistics.ts';
 
-/** What the others are compared with: raw node-rdkafka, or in a sweep the toolkit with its defaults. */
+/** What the others are compared with: raw node-rdkafka; where that is not measured, the toolkit with its defaults. */
 function referenceOf(rows: readonly Row[]): string {
-  return rows.some(({ vars }) => Object.keys(vars).length > 0) ? 'rdkafka-toolkit' : 'node-rdkafka';
+  return rows.some(({ client }) => client === 'node-rdkafka') ? 'node-rdkafka' : 'rdkafka-toolkit';
 }
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });

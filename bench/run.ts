@@ -53,7 +53,7 @@ export async function runJob(job: Job & { readonly repeat: number }): Promise<Ou
 
 function report(job: Job): Promise<Report> {
   const name = `${job.client}-${job.mode}`;
-  const file = name.replace(/-portable|-unsafe/, '');
+  const file = name.replace(/-portable|-unsafe|-metrics/, '');
   const env = job.client === 'rdkafka-toolkit-portable' ? { ...process.env, RDKAFKA_TOOLKIT_NATIVE: 'off' } : process.env;
   const child = fork(new URL(`contenders/${file}.js`, import.meta.url), { timeout: RUN_TIMEOUT_MS, env });
   return new Promise((resolve, reject) => {

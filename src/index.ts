@@ -28,7 +28,20 @@ export {
   type DeliveryCallback,
   type RecordMetadata,
 } from './client/delivery.ts';
-export type { ClientEvents, ConsumerEvents, ConsumerHealth, LogLine, ProducerEvents, Stall, Statistics } from './client/events.ts';
+export type {
+  BrokerStatistics,
+  ClientEvents,
+  ConsumerEvents,
+  ConsumerHealth,
+  GroupStatistics,
+  LogLine,
+  PartitionStatistics,
+  ProducerEvents,
+  Stall,
+  Statistics,
+  StatisticsWindow,
+  TopicStatistics,
+} from './client/events.ts';
 export type { Producer, ProducerRecord } from './client/producer.ts';
 export type { OAuthBearerToken, TokenProvider } from './client/token-refresher.ts';
 export { type ConfigOptions, getConfig } from './config/get-config.ts';
@@ -64,7 +77,17 @@ export {
   ToolkitError,
   type ToolkitErrorOptions,
 } from './errors.ts';
-export type { MetricsRecorder } from './hooks.ts';
+export type { AnyHandler, MetricsRecorder } from './hooks.ts';
+export type { WatchedConsumer, WatchedProducer } from './metrics/client-metrics.ts';
+export type { CounterNames } from './metrics/definitions.ts';
+export type { Exemplar, MetricsFormat } from './metrics/exposition.ts';
+export { type Health, type HealthCheck, type HealthOptions, type HealthReport, health } from './metrics/health.ts';
+export { MetricsManager, type MetricsManagerOptions, type WatchedPool } from './metrics/manager.ts';
+export { type MetricsHandler, metricsHandler } from './metrics/metrics-handler.ts';
+export type { PushStatus } from './metrics/push-counts.ts';
+export { createMetricsPusher, MetricsPusher, type MetricsPusherOptions } from './metrics/pusher.ts';
+export { type MetricsPushing, type PushingOptions, startPushingMetrics } from './metrics/start-pushing.ts';
+export { createTracing, type OpenTelemetryApi, type Tracing, type TracingOptions } from './metrics/tracing.ts';
 export {
   BatchDecodeError,
   type CleanupOptions,
@@ -77,6 +100,7 @@ export {
   synchronousMessageHandling,
 } from './patterns/consume.ts';
 export { type ConsumeAllOptions, consumeAllMessages } from './patterns/consume-all.ts';
+export type { HandlerCall } from './patterns/handler-events.ts';
 export { type ProduceOptions, produceMessage, produceMessageCallback } from './patterns/produce.ts';
 export {
   type BatchHandler,

@@ -604,7 +604,7 @@ export const runtimeVarTable = {
     type: 'boolean',
     default: true,
     group: 'metrics',
-    doc: 'Read and checked, without effect in this version. Pushes metrics to the cache pods behind `METRICS_SERVICE_NAME`.',
+    doc: 'False turns `startPushingMetrics` off: nothing is pushed, and no `METRICS_SERVICE_NAME` is needed.',
   },
   METRICS_PUSH_RATE: {
     type: 'number',
@@ -612,12 +612,12 @@ export const runtimeVarTable = {
     default: 10,
     min: 0.1,
     group: 'metrics',
-    doc: 'Read and checked, without effect in this version. Seconds between two pushes.',
+    doc: 'Seconds between two pushes of the metrics, a tenth more or less.',
   },
   METRICS_SERVICE_NAME: {
     type: 'string',
     group: 'metrics',
-    doc: 'Read and checked, without effect in this version. Headless service of the metrics cache; it resolves to the address of every pod.',
+    doc: 'Headless service of the metrics cache, or an IP address. It resolves to the address of every pod, and each is pushed to.',
   },
   METRICS_SERVICE_PORT: {
     type: 'integer',
@@ -626,7 +626,7 @@ export const runtimeVarTable = {
     min: 1,
     max: 65_535,
     group: 'metrics',
-    doc: 'Read and checked, without effect in this version. Port of that service.',
+    doc: 'Port of that service, as the original takes it. Nothing is pushed to it: a service would pick one of its pods.',
   },
   METRICS_POD_PORT: {
     type: 'integer',
@@ -635,7 +635,7 @@ export const runtimeVarTable = {
     min: 1,
     max: 65_535,
     group: 'metrics',
-    doc: 'Read and checked, without effect in this version. Port of each pod, where the values are pushed to.',
+    doc: 'Port of each pod, where the values are pushed to.',
   },
   LOGLEVEL: {
     type: 'enum',

@@ -5,6 +5,7 @@ import { runExample } from './run-example.ts';
 const examples = [
   { name: 'sync-app', lastLine: /^sync-app: consumed 200, committed 200, invoices in the output topic 200$/ },
   { name: 'async-app', lastLine: /^async-app: consumed 500, invoices in the output topic 500$/ },
+  { name: 'metrics-app', lastLine: /^metrics-app: in the metrics cache: consumed 500, produced 500$/ },
   { name: 'batch-upload', lastLine: /^batch-upload: consumed 450 in [1-9]\d* batches, orders in the store 450$/ },
 ];
 

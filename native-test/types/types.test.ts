@@ -19,6 +19,8 @@ import {
   isToolkitError,
   jsonDeserializer,
   jsonSerializer,
+  type MetricsManager,
+  type MetricsRecorder,
   type Producer,
   type ProducerRecord,
   produceMessage,
@@ -30,6 +32,7 @@ import {
   runSync,
   stringDeserializer,
   type ToolkitError,
+  type Tracing,
 } from 'rdkafka-toolkit';
 
 // The compiler checks this file: what stands inside the functions below is never called.
@@ -189,6 +192,22 @@ describe('types of a runner', () => {
           },
         }),
     );
+  });
+
+  test('know the record inside a handler that is traced or measured, too', () => {
+    compiled((consumer: Flights, producer: Alerts, tracing: Tracing, metrics: MetricsManager) => {
+      expectTypeOf(metrics).toExtend<MetricsRecorder>();
+      return runAsync({
+        consumer,
+        producer,
+        metrics,
+        handler: tracing.handler((record: ConsumerRecord<string, Flight, Trace>) => ({
+          topic: 'alerts',
+          key: record.key,
+          value: { text: String(record.value.delay) },
+        })),
+      });
+    });
   });
 
   test('refuse outputs the producer cannot write', () => {

@@ -261,6 +261,12 @@ export class ConsumerHandle {
     });
   }
 
+  /** Next offset of a partition as librdkafka learned it with its last fetch, without asking; undefined before that. */
+  knownEnd({ topic, partition }: TopicPartition): number | undefined {
+    const answer = this.#client._isConnected ? this.#raw.getWatermarkOffsets(topic, partition) : 0;
+    return typeof answer === 'object' && answer.highOffset >= 0 ? answer.highOffset : undefined;
+  }
+
   /**
    * Asks to leave the group before the client is closed: librdkafka (2.12) sends no request to leave when a close meets a cooperative member
    * that has no partitions just then, and the group would wait for it until its session times out.
@@ -273,7 +279,10 @@ export class ConsumerHandle {
     }
   }
 
-  /** Leaves the group (a static member stays in it, KIP-345) and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
+  /**
+   * Leaves the group (a static member stays in it, KIP-345) and frees the native client. Waits for its callbacks at most `timeoutMs`; false
+   * when it took longer.
+   */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
     if (!this.#isStatic) this.#leave();

@@ -124,6 +124,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#state !== 'open';
   }
 
+  /** Why librdkafka declared this producer dead; undefined while it is alive. */
+  get fatalError(): FatalError | undefined {
+    return this.#fatal;
+  }
+
   /** Records accepted whose delivery report is outstanding. */
   get inFlight(): number {
     return this.#ring.size;

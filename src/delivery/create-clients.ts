@@ -16,6 +16,7 @@ import {
   rawSerializer,
   type Serializer,
 } from '../serde.ts';
+import { publishConsumerEvents, publishProducerEvents } from './diagnostics.ts';
 import { OffsetManager } from './offset-manager.ts';
 import { watchForStalls } from './stall-watchdog.ts';
 
@@ -131,6 +132,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       tokens: tokenRefresher(settings, options.tokenProvider),
     });
     if (instanceId !== undefined) consumer.once('closed', () => instanceIds.delete(instanceId));
+    publishConsumerEvents(consumer);
     const { producers } = options;
     const manager = new OffsetManager(consumer, () => producers ?? openProducers, {
       maxInFlightRecords: vars.CONSUMER_MAX_IN_FLIGHT_RECORDS,
@@ -239,6 +241,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
     shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
     tokens: tokenRefresher(settings, options.tokenProvider),
   });
+  publishProducerEvents(producer);
   await producer.connect(options.signal);
   openProducers.add(producer);
   // A producer that failed a record keeps holding offsets after it is closed: what it lost stays lost.

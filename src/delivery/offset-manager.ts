@@ -37,6 +37,19 @@ type Tracker = OffsetTracker | PositionTracker;
 interface Assigned extends TopicPartition {
   readonly tracker: Tracker;
   stored: number | undefined;
+  /** Records handed over, and place and timestamp of the last one: -1 before the first. */
+  handedOver: number;
+  lastOffset: number;
+  lastTimestamp: number;
+}
+
+/** How far one partition of this assignment is, as metrics show it. */
+export interface PartitionProgress extends TopicPartition {
+  /** Records handed over since the partition was assigned. */
+  readonly handedOver: number;
+  /** Offset and timestamp (milliseconds since the epoch) of the last of them; -1 when there is none. */
+  readonly lastOffset: number;
+  readonly lastTimestamp: number;
 }
 
 /**
@@ -53,7 +66,7 @@ export class OffsetManager implements OffsetKeeper {
   #tracking = true;
   #dirty = false;
   #lastKey = -1;
-  #lastTracker: Tracker | undefined;
+  #lastAssigned: Assigned | undefined;
   #inFlightRecords = 0;
   #inFlightBytes = 0;
   #handedOver = 0;
@@ -80,6 +93,11 @@ export class OffsetManager implements OffsetKeeper {
     return this.#leftAtClose;
   }
 
+  /** How far each assigned partition is. */
+  progress(): PartitionProgress[] {
+    return [...this.#assigned.values()];
+  }
+
   get room(): number {
     const { maxInFlightRecords, maxInFlightBytes } = this.#limits;
     return this.#inFlightBytes >= maxInFlightBytes ? 0 : Math.max(0, maxInFlightRecords - this.#inFlightRecords);
@@ -96,7 +114,7 @@ export class OffsetManager implements OffsetKeeper {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
       // Without automatic commits a turn finishes all there is, never one record.
       const tracker = this.#consumer.autoCommit ? new OffsetTracker(epoch) : new PositionTracker(epoch);
-      this.#assigned.set(key, { topic, partition, tracker, stored: undefined });
+      this.#assigned.set(key, { topic, partition, tracker, stored: undefined, handedOver: 0, lastOffset: -1, lastTimestamp: -1 });
     }
     this.#lastKey = -1;
     this.#recount();
@@ -126,12 +144,13 @@ export class OffsetManager implements OffsetKeeper {
   delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void {
     this.#handedOver += to - from;
     if (!this.#tracking) return;
-    const { topicIndexes, partitions, offsets, keyLengths, valueLengths } = batch;
+    const { topicIndexes, partitions, offsets, timestamps, keyLengths, valueLengths } = batch;
     for (let index = from; index < to; ) {
       const topicIndex = topicIndexes[index]!;
       const partition = partitions[index]!;
       const start = index;
-      const tracker = this.#trackerOf(topicIndex, partition);
+      const assigned = this.#assignedAt(topicIndex, partition);
+      const tracker = assigned?.tracker;
       let bytes = 0;
       do {
         const size = Math.max(keyLengths[index]!, 0) + Math.max(valueLengths[index]!, 0);
@@ -139,7 +158,11 @@ export class OffsetManager implements OffsetKeeper {
         bytes += size;
         index++;
       } while (index < to && partitions[index] === partition && topicIndexes[index] === topicIndex);
-      if (tracker === undefined || !this.#consumer.autoCommit) continue;
+      if (assigned === undefined) continue;
+      assigned.handedOver += index - start;
+      assigned.lastOffset = offsets[index - 1]!;
+      assigned.lastTimestamp = timestamps[index - 1]!;
+      if (!this.#consumer.autoCommit) continue;
       // A record that is repeated counts twice until the next look.
       this.#inFlightRecords += index - start;
       this.#inFlightBytes += bytes;
@@ -147,13 +170,13 @@ export class OffsetManager implements OffsetKeeper {
   }
 
   /** Records come in runs of one partition, so the last look-up mostly answers the next. */
-  #trackerOf(topicIndex: number, partition: number): Tracker | undefined {
+  #assignedAt(topicIndex: number, partition: number): Assigned | undefined {
     const key = partitionKey(topicIndex, partition);
     if (key !== this.#lastKey) {
-      this.#lastTracker = this.#assigned.get(key)?.tracker;
+      this.#lastAssigned = this.#assigned.get(key);
       this.#lastKey = key;
     }
-    return this.#lastTracker;
+    return this.#lastAssigned;
   }
 
   /** Notes a record as done, as soon as everything produced so far by the linked producers is acknowledged. */
@@ -172,7 +195,7 @@ export class OffsetManager implements OffsetKeeper {
     if (batch instanceof RecordBatch && batch.topics === this.#consumer.topicNames) {
       // A view of this consumer: its numbers are at hand, without a look-up by name.
       const { index } = record as unknown as View;
-      const tracker = this.#trackerOf(batch.topicIndexes[index]!, batch.partitions[index]!);
+      const tracker = this.#assignedAt(batch.topicIndexes[index]!, batch.partitions[index]!)?.tracker;
       if (tracker === undefined || batch.epoch < tracker.epoch) return;
       if (tracker.finish(batch.offsets[index]!, required)) this.#dirty = true;
       return;

@@ -12,10 +12,11 @@ import {
   NoMessageError,
   StateError,
 } from '../errors.ts';
-import type { MetricsRecorder } from '../hooks.ts';
+import type { AnyHandler, MetricsRecorder } from '../hooks.ts';
 import type { RecordContext } from '../serde.ts';
 import { BatchDecodeError, consumeMessage, consumeMessageBatch, enqueueAutoCommits, synchronousMessageHandling } from './consume.ts';
 import { withDeadline } from './handler-deadline.ts';
+import { publishCalls } from './handler-events.ts';
 import { produceMessage } from './produce.ts';
 import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
 
@@ -103,9 +104,8 @@ export interface RunResult {
  * time, so that a process which lets it through exits with code 1
  */
 export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run('runAsync', true, options, (engine) =>
-    engine.record(options.handler, (record) => enqueueAutoCommits(options.consumer, record)),
-  );
+  const handler = measured(options);
+  return run('runAsync', true, options, (engine) => engine.record(handler, (record) => enqueueAutoCommits(options.consumer, record)));
 }
 
 /**
@@ -118,9 +118,8 @@ export function runAsync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK,
  */
 export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, OV>): Promise<RunResult> {
   const { consumer, producer } = options;
-  return run('runSync', false, options, (engine) =>
-    engine.record(options.handler, () => synchronousMessageHandling({ consumer, producer })),
-  );
+  const handler = measured(options);
+  return run('runSync', false, options, (engine) => engine.record(handler, () => synchronousMessageHandling({ consumer, producer })));
 }
 
 /**
@@ -132,7 +131,20 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
  * time, so that a process which lets it through exits with code 1
  */
 export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run('runBatch', true, options, (engine) => engine.batch(options));
+  const measuredOptions = { ...options, handler: measured(options) };
+  return run('runBatch', true, options, (engine) => engine.batch(measuredOptions));
+}
+
+/** The handler as metrics and subscribers of its calls want it called. */
+function measured<Handler extends AnyHandler>({
+  handler,
+  metrics,
+}: {
+  readonly handler: Handler;
+  readonly metrics?: MetricsRecorder | undefined;
+}): Handler {
+  const published = publishCalls(handler);
+  return metrics?.wrapHandler?.(published) ?? published;
 }
 
 async function run<K, V, H, OK, OV>(
