@@ -7,14 +7,16 @@ export {
   createAvroProducer,
   getAvroClient,
 } from './avro/clients.ts';
-export { type AvroDeserializerOptions, type AvroSerializerOptions, createAvroDeserializer, createAvroSerializer } from './avro/codec.ts';
+export { AvroDecimal } from './avro/decimal.ts';
+export { type AvroDeserializerOptions, createAvroDeserializer } from './avro/deserializer.ts';
+export type { LogicalType, LogicalTypeAttributes, LogicalTypes } from './avro/logical-type.ts';
+export { type AvroDuration, standardLogicalTypes } from './avro/logical-types.ts';
+export type { LongAs } from './avro/long-types.ts';
+export type { AvroTypeOptions } from './avro/parse-type.ts';
 export { type AvroSchema, type AvroSchemaJson, avroSchema } from './avro/schema.ts';
-export {
-  createSchemaRegistry,
-  type RegisteredSchema,
-  type SchemaRegistryClient,
-  type SchemaRegistryOptions,
-} from './avro/schema-registry.ts';
+export { createSchemaRegistry, type SchemaRegistryClient, type SchemaRegistryOptions } from './avro/schema-registry.ts';
+export { type AvroSerializerOptions, createAvroSerializer } from './avro/serializer.ts';
+export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
 export { type NativeStatus, nativeStatus } from './binding/packed.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
@@ -108,9 +110,14 @@ export {
   jsonSerializer,
   type RecordContext,
   type RecordHeader,
+  type RegisteredSchema,
   rawDeserializer,
   rawSerializer,
+  type SchemaReference,
+  type SchemaSource,
   type SerializeContext,
   type Serializer,
   stringDeserializer,
+  Undecoded,
+  undecodedAsRaw,
 } from './serde.ts';
