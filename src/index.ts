@@ -65,6 +65,7 @@ export {
   TimeoutError,
   ToolkitError,
   type ToolkitErrorOptions,
+  WorkerError,
 } from './errors.ts';
 export type { MetricsRecorder } from './hooks.ts';
 export {
@@ -93,7 +94,21 @@ export {
   runBatch,
   runSync,
 } from './patterns/run.ts';
+export { createPoolRunner, type PoolRunner, type RunPoolOptions, runPool } from './patterns/run-pool.ts';
 export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
+export type { PoolStats } from './pool/batch-pool.ts';
+export {
+  definePoolHandler,
+  type PoolCodec,
+  type PoolContext,
+  type PoolEnvironment,
+  type PoolHandler,
+  type PoolHandlerFactory,
+  type PoolOutput,
+  type PoolRecordHandler,
+} from './pool/handler.ts';
+export type { PoolOrder } from './pool/lanes.ts';
+export type { PoolMode } from './pool/mode-chooser.ts';
 export {
   describeRuntimeVars,
   type Environment,

@@ -12,14 +12,16 @@ const ranks: Readonly<Record<string, number>> = {
   binding: 2,
   client: 3,
   delivery: 4,
-  patterns: 5,
-  avro: 5,
-  metrics: 5,
-  http: 6,
-  stream: 6,
-  cli: 6,
-  testing: 6,
-  index: 7,
+  pool: 5,
+  patterns: 6,
+  avro: 6,
+  metrics: 6,
+  http: 7,
+  stream: 7,
+  cli: 7,
+  testing: 7,
+  index: 8,
+  worker: 8,
 };
 const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'abort.ts']);
 /** These meet in interfaces of lower layers only. */
@@ -28,7 +30,7 @@ const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 type Sources = ReadonlyMap<string, string>;
 
 function layerOf(path: string): string {
-  if (path === 'index.ts') return 'index';
+  if (path === 'index.ts' || path === 'worker.ts') return path.slice(0, -3);
   if (base.has(path)) return 'base';
   // The table of variables and the table of librdkafka's settings are one layer: `RDKAFKA_*` needs both.
   if (path === 'runtime-vars.ts') return 'config';

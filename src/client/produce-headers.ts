@@ -94,6 +94,21 @@ function unsendable(name: string, part: string, topic: string, what: string): En
   return new EncodeError(`The header ${name} of a record for ${topic} has a ${part} that holds ${what}, which cannot be sent`, { topic });
 }
 
+/** Packed headers as a list. */
+export function unpackHeaders(packed: Buffer | undefined): HeadersInput | undefined {
+  if (packed === undefined) return undefined;
+  const headers: { name: string; value: Buffer | null }[] = [];
+  for (let at = 0; at < packed.length; ) {
+    const nameEnd = at + 4 + packed.readInt32LE(at);
+    const valueLength = packed.readInt32LE(nameEnd);
+    const start = nameEnd + 4;
+    const end = start + Math.max(valueLength, 0);
+    headers.push({ name: packed.toString('utf8', at + 4, nameEnd), value: valueLength < 0 ? null : packed.subarray(start, end) });
+    at = end;
+  }
+  return headers;
+}
+
 /** What `message.max.bytes` counts of packed headers. */
 export function packedHeaderWireBytes(packed: Buffer): number {
   let total = 0;
