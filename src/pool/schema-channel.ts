@@ -88,7 +88,7 @@ export class RemoteSchemas implements SchemaSource {
 
   constructor(name: string) {
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = (event: unknown) => this.#take((event as { data: Message }).data);
+    this.#channel.onmessage = (event: unknown) => this.#take((event as { data: Message | Question }).data);
     this.#channel.unref();
   }
 
@@ -97,7 +97,9 @@ export class RemoteSchemas implements SchemaSource {
     return this.#stop.signal;
   }
 
-  #take(message: Message): void {
+  #take(message: Message | Question): void {
+    // Of another worker, for the main thread.
+    if ('ask' in message) return;
     if ('stop' in message) {
       this.#stop.abort();
       return;
