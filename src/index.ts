@@ -7,13 +7,14 @@ export {
   createAvroProducer,
   getAvroClient,
 } from './avro/clients.ts';
+export { type CodegenOptions, generateTypes } from './avro/codegen.ts';
 export { AvroDecimal } from './avro/decimal.ts';
 export { type AvroDeserializerOptions, createAvroDeserializer } from './avro/deserializer.ts';
 export type { LogicalType, LogicalTypeAttributes, LogicalTypes } from './avro/logical-type.ts';
 export { type AvroDuration, standardLogicalTypes } from './avro/logical-types.ts';
 export type { LongAs } from './avro/long-types.ts';
 export type { AvroTypeOptions } from './avro/parse-type.ts';
-export { type AvroSchema, type AvroSchemaJson, avroSchema } from './avro/schema.ts';
+export { type AvroSchema, type AvroSchemaJson, type AvroValue, avroSchema, defineSchema } from './avro/schema.ts';
 export { createSchemaRegistry, type SchemaRegistryClient, type SchemaRegistryOptions } from './avro/schema-registry.ts';
 export { type AvroSerializerOptions, createAvroSerializer } from './avro/serializer.ts';
 export type { SubjectNameStrategy } from './avro/subject-name.ts';

@@ -5,7 +5,7 @@ export type { LogicalType, LogicalTypeAttributes, LogicalTypes } from './avro/lo
 export { type AvroDuration, standardLogicalTypes } from './avro/logical-types.ts';
 export type { LongAs } from './avro/long-types.ts';
 export type { AvroTypeOptions } from './avro/parse-type.ts';
-export { type AvroSchema, type AvroSchemaJson, avroSchema } from './avro/schema.ts';
+export { type AvroSchema, type AvroSchemaJson, type AvroValue, avroSchema, defineSchema } from './avro/schema.ts';
 export { type AvroSerializerOptions, createAvroSerializer } from './avro/serializer.ts';
 export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export type { ConsumerRecord, DetachedRecord } from './binding/record-batch.ts';

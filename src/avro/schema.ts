@@ -1,4 +1,5 @@
 import type avro from 'avsc';
+import type { AsOptions, Infer } from './infer.ts';
 import { type AvroTypeOptions, parseAvroType } from './parse-type.ts';
 
 /** An Avro schema as JSON: a name, a list (union) or an object. */
@@ -30,3 +31,23 @@ export function avroSchema<T>(schema: AvroSchemaJson, options: AvroTypeOptions =
   const text = typeof schema === 'string' && /^\s*[[{"]/.test(schema) ? schema : JSON.stringify(schema);
   return { text, type: parseAvroType(text, [], options), options };
 }
+
+/**
+ * An Avro schema whose TypeScript type is read off the schema itself, written as a literal: records, arrays, maps, enums, unions that need no
+ * wrapping, names of types within it, and logical types as `options` give them. What cannot be read is `unknown`: use {@link avroSchema}
+ * or the types `rdkafka-toolkit codegen` writes.
+ *
+ * @throws ConfigError when it is no valid Avro schema
+ * @example
+ * const flight = defineSchema({ type: 'record', name: 'Flight', fields: [{ name: 'id', type: 'int' }, { name: 'gate', type: ['null', 'string'] }] });
+ * type Flight = AvroValue<typeof flight>; // { id: number; gate: string | null }
+ */
+export function defineSchema<const S extends AvroSchemaJson, const O extends AvroTypeOptions = Record<never, never>>(
+  schema: S,
+  options?: O,
+): AvroSchema<Infer<S, S, AsOptions<O>>> {
+  return avroSchema(schema, options);
+}
+
+/** The type of a schema's values. */
+export type AvroValue<S> = S extends AvroSchema<infer T> ? T : never;
