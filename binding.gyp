@@ -3,12 +3,15 @@
     # Where node-rdkafka is installed (hoisted or nested), its librdkafka and its nan.
     "node_rdkafka": "<!(node src/native/locate.cjs node-rdkafka)",
     "librdkafka": "<!(node src/native/locate.cjs librdkafka)",
+    "private_headers": "<!(node src/native/locate.cjs private-headers)",
     "node_rdkafka_version": "<!(node src/native/locate.cjs version)"
   },
   "targets": [
     {
       "target_name": "rdkafka_toolkit",
       "sources": [
+        "src/native/batch-memory.cc",
+        "src/native/header-reader.cc",
         "src/native/module.cc",
         "src/native/mock-cluster.cc",
         "src/native/packed-consumer.cc",
@@ -19,6 +22,7 @@
       "cflags_cc": ["-std=c++20", "-Wno-ignored-qualifiers", "-Wno-cast-function-type"],
       "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["-std=c++20"] },
       "conditions": [
+        ["private_headers==\"yes\"", { "sources": ["src/native/raw-headers.c"], "defines": ["TOOLKIT_RAW_HEADERS", "_GNU_SOURCE"] }],
         [
           "librdkafka==\"system\"",
           {

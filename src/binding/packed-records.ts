@@ -1,3 +1,5 @@
+import { PackedHeaders } from './packed-headers.ts';
+
 /** Int32 columns of a record to produce: topic, partition (-1: the partitioner's), key length, value length (-1: null), bytes of headers. */
 export const OUTPUT_COLUMNS = 5;
 
@@ -22,7 +24,7 @@ export interface UnpackedRecord {
   readonly partition: number | undefined;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly headers: Buffer | undefined;
+  readonly headers: PackedHeaders | undefined;
   readonly timestamp: number | undefined;
 }
 
@@ -44,14 +46,16 @@ export function* unpackRecords(
     const partition = columns[column + 1]!;
     const key = take(columns[column + 2]!);
     const value = take(columns[column + 3]!);
-    const headers = take(columns[column + 4]!) as Buffer;
+    const headerBytes = columns[column + 4]!;
+    const headers = headerBytes === 0 ? undefined : new PackedHeaders(bytes, at, headerBytes);
+    at += headerBytes;
     if (index < from) continue;
     yield {
       topic: topics[columns[column]!]!,
       partition: partition < 0 ? undefined : partition,
       key,
       value,
-      headers: headers.length === 0 ? undefined : headers,
+      headers,
       timestamp: timestamps[index] === 0 ? undefined : timestamps[index],
     };
   }

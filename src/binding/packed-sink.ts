@@ -1,6 +1,7 @@
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RawProducer } from './node-rdkafka.ts';
 import { openPackedProducer, type PackedEvent, type PackedProducer } from './packed.ts';
+import type { PackedHeaders } from './packed-headers.ts';
 import { OUTPUT_COLUMNS, type PackedRecords, unpackRecords } from './packed-records.ts';
 import type { EncodedHeaders, OnDelivery, RecordSink } from './record-sink.ts';
 
@@ -79,7 +80,7 @@ export class PackedSink implements RecordSink {
     ticket: number,
   ): void {
     const index = topic === this.#lastTopic ? this.#lastTopicIndex : this.#topicIndex(topic);
-    const packedHeaders = headers as Buffer | undefined;
+    const packedHeaders = headers as PackedHeaders | undefined;
     const keyLength = key === null ? 0 : key.length;
     const valueLength = value === null ? 0 : value.length;
     const headerBytes = packedHeaders === undefined ? 0 : packedHeaders.length;
@@ -104,7 +105,7 @@ export class PackedSink implements RecordSink {
       this.#bytes.set(value!, at);
       at += valueLength;
     }
-    if (headerBytes > 0) this.#bytes.set(packedHeaders!, at);
+    packedHeaders?.copy(this.#bytes, at);
     this.#used = end;
     if (count + 1 >= SUBMIT_RECORDS || end >= SUBMIT_BYTES) this.submit();
     else if (!this.#scheduled) {

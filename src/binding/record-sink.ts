@@ -1,7 +1,8 @@
+import type { PackedHeaders } from './packed-headers.ts';
 import type { PackedRecords } from './packed-records.ts';
 
 /** Headers as a sink takes them: node-rdkafka's objects for the portable one, packed bytes for the packed one. */
-export type EncodedHeaders = readonly object[] | Buffer | undefined;
+export type EncodedHeaders = readonly object[] | PackedHeaders | undefined;
 
 /** What becomes of a record: its ticket, librdkafka's error number (0: delivered) and where it is. */
 export type OnDelivery = (ticket: number, code: number, partition: number, offset: number, timestamp: number) => void;

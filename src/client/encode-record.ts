@@ -1,8 +1,9 @@
+import { packHeaders } from '../binding/packed-headers.ts';
 import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
 import { EncodeError, RecordTooLargeError, StateError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { HeadersInput, Serializer } from '../serde.ts';
-import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
+import { toRawHeaders } from './produce-headers.ts';
 
 /** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
 const RECORD_OVERHEAD_BYTES = 36;
@@ -68,7 +69,7 @@ export function encodeRecord<K, V>(record: ProducerRecord<K, V>, settings: Encod
   const bytes = (encodedKey?.length ?? 0) + (encodedValue?.length ?? 0);
   // Headers are counted exactly only where they could matter: on the wire they take 10 bytes each beside name and value, here 8.
   if (bytes + 1.25 * (packed?.length ?? 0) + RECORD_OVERHEAD_BYTES > recordMaxBytes) {
-    const exact = bytes + (packed === undefined ? 0 : packedHeaderWireBytes(packed));
+    const exact = bytes + (packed?.wireBytes ?? 0);
     if (exact + RECORD_OVERHEAD_BYTES > recordMaxBytes) throw tooLarge(topic, exact);
   }
   return { key: encodedKey, value: encodedValue, headers: sink === 'packed' ? packed : toRawHeaders(headers, topic) };

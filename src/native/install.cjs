@@ -10,9 +10,16 @@ const log = join(root, 'build', 'native-build.log');
 /** Undefined when the addon was built, else why not. */
 function build() {
   if (process.env.RDKAFKA_TOOLKIT_NATIVE === 'off') return 'RDKAFKA_TOOLKIT_NATIVE=off when the package was installed';
+  const reason = compile({});
+  // librdkafka's private headers only make record headers cheaper: they may be what another compiler does not like.
+  return reason === undefined ? undefined : compile({ RDKAFKA_TOOLKIT_PRIVATE_HEADERS: 'off' });
+}
+
+function compile(settings) {
   const gyp = process.env.npm_config_node_gyp;
   const [command, first] = gyp ? [process.execPath, [gyp]] : ['node-gyp', []];
-  const result = spawnSync(command, [...first, 'rebuild'], { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  const env = { ...process.env, ...settings };
+  const result = spawnSync(command, [...first, 'rebuild'], { cwd: root, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? String(result.error) : ''}`;
   mkdirSync(join(root, 'build'), { recursive: true });
   writeFileSync(log, output);

@@ -1,4 +1,4 @@
-// Tells binding.gyp where things are: node src/native/locate.cjs node-rdkafka|librdkafka|nan|version
+// Tells binding.gyp where things are: node src/native/locate.cjs node-rdkafka|librdkafka|private-headers|nan|version
 const { existsSync } = require('node:fs');
 const { dirname, join } = require('node:path');
 
@@ -11,9 +11,20 @@ function librdkafka() {
   return names.find((name) => existsSync(name)) ?? 'system';
 }
 
+/** Whether the private headers of that library are there, of the very build: they are in node-rdkafka's package, its build makes the rest. */
+function privateHeaders() {
+  if (process.env.RDKAFKA_TOOLKIT_PRIVATE_HEADERS === 'off') return 'no';
+  const sources = join(home, 'deps', 'librdkafka');
+  const complete = ['config.h', join('src', 'rdkafka_int.h'), join('src', 'rdkafka_msg.h')].every((name) =>
+    existsSync(join(sources, name)),
+  );
+  return librdkafka() !== 'system' && complete ? 'yes' : 'no';
+}
+
 const answers = {
   'node-rdkafka': () => home,
   librdkafka,
+  'private-headers': privateHeaders,
   nan: () => dirname(require.resolve('nan/package.json', { paths: [home] })),
   version: () => require(manifest).version,
 };

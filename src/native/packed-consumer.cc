@@ -1,7 +1,6 @@
 #include "packed-consumer.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "arguments.h"
@@ -10,13 +9,6 @@
 
 namespace toolkit {
 namespace {
-
-/** Never null. */
-void* Allocate(size_t length) {
-  void* data = std::malloc(length == 0 ? 1 : length);
-  if (data == nullptr) std::abort();
-  return data;
-}
 
 /**
  * Messages that are taken, copied and freed at once: so many are still in the processor's cache when they are freed. A batch exceeds its
@@ -31,11 +23,13 @@ bool IsSet(const rd_kafka_t* rk, const char* flag) {
          std::strcmp(value, "true") == 0;
 }
 
-void Free(void* data, size_t, void*) { std::free(data); }
+void GiveBack(void* data, size_t, void* capacity) {
+  BatchMemory::GiveBack({static_cast<char*>(data), reinterpret_cast<size_t>(capacity)});
+}
 
-v8::Local<v8::ArrayBuffer> Adopt(void* data, size_t length) {
-  auto* isolate = v8::Isolate::GetCurrent();
-  return v8::ArrayBuffer::New(isolate, v8::ArrayBuffer::NewBackingStore(data, length, Free, nullptr));
+v8::Local<v8::ArrayBuffer> Adopt(Block block, size_t length) {
+  auto* capacity = reinterpret_cast<void*>(block.capacity);
+  return v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), v8::ArrayBuffer::NewBackingStore(block.data, length, GiveBack, capacity));
 }
 
 }  // namespace
@@ -58,59 +52,6 @@ struct PackedConsumer::Columns {
     timestamp_types.clear();
   }
 };
-
-/** Memory that grows as it is written to, and is given away whole. */
-class PackedConsumer::Bytes {
- public:
-  explicit Bytes(size_t capacity) : data_(static_cast<char*>(Allocate(capacity))), capacity_(capacity) {}
-  ~Bytes() { std::free(data_); }
-  Bytes(const Bytes&) = delete;
-  Bytes& operator=(const Bytes&) = delete;
-
-  size_t size() const { return size_; }
-
-  void Put(const void* from, size_t length) {
-    if (length == 0) return;
-    if (size_ + length > capacity_) Grow(size_ + length);
-    std::memcpy(data_ + size_, from, length);
-    size_ += length;
-  }
-
-  void PutInt32(int32_t number) { Put(&number, sizeof number); }
-
-  /** Gives the memory away, without what is unused when that is much. */
-  char* Release() {
-    char* data = data_;
-    data_ = nullptr;
-    if (capacity_ - size_ <= size_ / 4) return data;
-    auto* smaller = static_cast<char*>(std::realloc(data, size_ == 0 ? 1 : size_));
-    return smaller == nullptr ? data : smaller;
-  }
-
- private:
-  void Grow(size_t needed) {
-    capacity_ = std::max(needed, capacity_ + capacity_ / 2);
-    data_ = static_cast<char*>(std::realloc(data_, capacity_));
-    if (data_ == nullptr) std::abort();
-  }
-
-  char* data_;
-  size_t size_ = 0;
-  size_t capacity_;
-};
-
-void PackedConsumer::PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers) {
-  const char* name;
-  const void* value;
-  size_t size;
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
-    const size_t length = std::strlen(name);
-    bytes.PutInt32(static_cast<int32_t>(length));
-    bytes.Put(name, length);
-    bytes.PutInt32(value == nullptr ? -1 : static_cast<int32_t>(size));
-    if (value != nullptr) bytes.Put(value, size);
-  }
-}
 
 PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake,
                                v8::Local<v8::Function> on_commit)
@@ -210,16 +151,15 @@ void PackedConsumer::Append(const rd_kafka_message_t* message, Columns& columns,
   columns.value_lengths.push_back(message->payload == nullptr ? -1 : static_cast<int32_t>(message->len));
   bytes.Put(message->key, message->key_len);
   bytes.Put(message->payload, message->len);
-  rd_kafka_headers_t* headers;
-  if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) PutHeaders(bytes, headers);
+  headers_.Put(message, bytes);
 }
 
 /** The layout is that of RecordBatch in src/binding/record-batch.ts. */
 void PackedConsumer::Finish(v8::Local<v8::Object> result, const Columns& columns, Bytes& bytes) {
   const size_t n = columns.size();
   const size_t column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
-  auto* table = static_cast<char*>(Allocate(column_bytes));
-  char* at = table;
+  const Block table = BatchMemory::Take(column_bytes);
+  char* at = table.data;
   auto put = [&at](const auto& column) {
     const size_t length = column.size() * sizeof(column[0]);
     std::memcpy(at, column.data(), length);

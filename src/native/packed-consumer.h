@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bytes.h"
+#include "header-reader.h"
 #include "queue-wake.h"
 #include "rdkafka.h"
 
@@ -21,7 +23,6 @@ class PackedConsumer : public Nan::ObjectWrap {
   static void Init(v8::Local<v8::Object> exports);
 
  private:
-  class Bytes;
   struct Columns;
 
   PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake, v8::Local<v8::Function> on_commit);
@@ -41,7 +42,6 @@ class PackedConsumer : public Nan::ObjectWrap {
   size_t Take(rd_kafka_message_t** messages, size_t max_records);
   void Append(const rd_kafka_message_t* message, Columns& columns, Bytes& bytes);
   void Finish(v8::Local<v8::Object> result, const Columns& columns, Bytes& bytes);
-  static void PutHeaders(Bytes& bytes, const rd_kafka_headers_t* headers);
   static void NoteEvent(const rd_kafka_message_t* message, v8::Local<v8::Array> eofs, v8::Local<v8::Array> errors);
   int32_t TopicIndex(const std::string& name);
   void Release();
@@ -54,6 +54,7 @@ class PackedConsumer : public Nan::ObjectWrap {
   std::unordered_map<std::string, int32_t> topics_;
   std::vector<std::string> new_topics_;
   std::unique_ptr<Columns> columns_;
+  HeaderReader headers_;
   /** Bytes of the last batch. */
   size_t last_bytes_ = 0;
   const rd_kafka_topic_t* last_topic_ = nullptr;

@@ -1,3 +1,4 @@
+import type { PackedHeaders } from '../binding/packed-headers.ts';
 import { OUTPUT_COLUMNS, type PackedRecords } from '../binding/packed-records.ts';
 import type { EncodedRecord, ProducerRecord } from '../client/encode-record.ts';
 
@@ -32,7 +33,7 @@ export class PackedOutput {
   }
 
   add({ topic, partition, timestamp }: ProducerRecord<unknown, unknown>, { key, value, headers }: EncodedRecord): void {
-    const packedHeaders = headers as Buffer | undefined;
+    const packedHeaders = headers as PackedHeaders | undefined;
     const keyLength = key === null ? -1 : key.length;
     const valueLength = value === null ? -1 : value.length;
     const headerBytes = packedHeaders === undefined ? 0 : packedHeaders.length;
@@ -47,7 +48,9 @@ export class PackedOutput {
     this.#timestamps[this.#count++] = timestamp ?? 0;
     if (keyLength > 0) this.#append(key!);
     if (valueLength > 0) this.#append(value!);
-    if (headerBytes > 0) this.#append(packedHeaders!);
+    if (packedHeaders === undefined) return;
+    packedHeaders.copy(this.#bytes, this.#used);
+    this.#used += headerBytes;
   }
 
   #append(part: Uint8Array): void {
