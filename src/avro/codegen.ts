@@ -83,16 +83,14 @@ class Generator {
       ...(logicalTypes === true ? ['logicalTypes: standardLogicalTypes'] : []),
     ];
     if (logicalTypes === true) this.#imports.add('standardLogicalTypes');
-    const imports = ['type AvroSchema', 'avroSchema', ...[...this.#imports].map((name) => (/^Avro/.test(name) ? `type ${name}` : name))].toSorted(
-      (a, b) => a.replace('type ', '').localeCompare(b.replace('type ', '')),
-    );
+    const names = ['AvroSchema', 'avroSchema', ...this.#imports].toSorted();
+    const imports = names.map((name) => (name.startsWith('Avro') ? `type ${name}` : name));
     const constant = `${root.charAt(0).toLowerCase()}${root.slice(1)}Schema`;
     const given = settings.length === 0 ? '' : `, { ${settings.join(', ')} }`;
     return [
       `import { ${imports.join(', ')} } from '${from}';`,
       ...this.#declarations,
-      `export const ${constant}: AvroSchema<${root}> = avroSchema(${JSON.stringify(schema, undefined, 2)}${given});`,
-      '',
+      `export const ${constant}: AvroSchema<${root}> = avroSchema(${JSON.stringify(schema, undefined, 2)}${given});\n`,
     ].join('\n\n');
   }
 

@@ -20,7 +20,7 @@ export interface LogicalType<Raw, T> {
 }
 
 /** Logical types by the name schemas use. A name that is not here leaves its underlying type as it is, as Avro's specification asks. */
-export type LogicalTypes = Readonly<Record<string, LogicalType<never, never>>>;
+export type LogicalTypes = Readonly<Record<string, LogicalType<unknown, unknown>>>;
 
 /** avsc's logical types, by a definition. */
 export class DefinedLogicalType extends avscTypes.LogicalType {

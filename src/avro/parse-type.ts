@@ -64,7 +64,7 @@ class TypeHook {
     const { type, logicalType: name } = attributes;
     const { logicalTypes = {} } = this.#options;
     if (typeof type !== 'string' || typeof name !== 'string' || !Object.hasOwn(logicalTypes, name)) return undefined;
-    const definition = logicalTypes[name] as LogicalType<unknown, unknown>;
+    const definition = logicalTypes[name]!;
     this.#within.set(attributes, definition);
     try {
       return new DefinedLogicalType(attributes, options, definition);
