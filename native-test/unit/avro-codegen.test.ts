@@ -86,7 +86,8 @@ describe('codegen', () => {
     assert.equal(stdout, generateTypes(JSON.stringify(order), { long: 'bigint' }));
     await assert.rejects(
       promisify(execFile)(process.execPath, [cli, 'codegen', join(directory, 'missing.avsc')]),
-      (error: { code?: number; stderr?: string }) => error.code === 1 && /Expected .*missing\.avsc to be a file with an Avro schema/.test(error.stderr ?? ''),
+      (error: { code?: number; stderr?: string }) =>
+        error.code === 1 && /Expected .*missing\.avsc to be a file with an Avro schema/.test(error.stderr ?? ''),
     );
   });
 });

@@ -31,7 +31,23 @@ function read(data: Buffer, writer: AvroSchemaJson, options: AvroTypeOptions = {
 }
 
 describe('long', () => {
-  const edges = [0n, 1n, -1n, 63n, 64n, -64n, -65n, 2n ** 27n, 2n ** 28n, 2n ** 31n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 62n, 2n ** 63n - 1n, -(2n ** 63n)];
+  const edges = [
+    0n,
+    1n,
+    -1n,
+    63n,
+    64n,
+    -64n,
+    -65n,
+    2n ** 27n,
+    2n ** 28n,
+    2n ** 31n,
+    2n ** 53n - 1n,
+    2n ** 53n,
+    2n ** 62n,
+    2n ** 63n - 1n,
+    -(2n ** 63n),
+  ];
 
   test('as a bigint holds all 64 bits', async () => {
     for (const value of [...edges, ...edges.map((edge) => -edge)].filter((each) => BigInt.asIntN(64, each) === each)) {
@@ -50,12 +66,16 @@ describe('long', () => {
       { numRuns: 500 },
     );
     const beyond = await write('long', 2n ** 53n, { long: 'bigint' });
-    assert.throws(() => read(beyond, 'long'), (error) => error instanceof DecodeError && /long: 'bigint'/.test(error.message));
+    assert.throws(
+      () => read(beyond, 'long'),
+      (error) => error instanceof DecodeError && /long: 'bigint'/.test(error.message),
+    );
   });
 
   test('as a bigint is found in a union, read from an int and taken from a default', async () => {
     const options = { long: 'bigint' } as const;
-    for (const value of [null, 5n, 'text']) assert.equal(read(await write(['null', 'long', 'string'], value, options), ['null', 'long', 'string'], options), value);
+    for (const value of [null, 5n, 'text'])
+      assert.equal(read(await write(['null', 'long', 'string'], value, options), ['null', 'long', 'string'], options), value);
     assert.equal(read(await write('int', 7), 'int', options, 'long'), 7n);
     const reader = { type: 'record', name: 'R', fields: [{ name: 'n', type: 'long', default: 3 }] };
     const { n } = read(await write({ ...reader, fields: [] }, {}), { ...reader, fields: [] }, options, reader) as { n: bigint };
@@ -71,20 +91,47 @@ describe('logical types', () => {
       ['0.00', '12.34', '-12.34', '-0.01', '1.28', '-1.28', '2.56', '123456789012345678.90'].map(AvroDecimal.parse),
       ['abc', 1.5, AvroDecimal.parse('1.234'), AvroDecimal.parse('1234567890123456789.00')],
     ],
-    ['decimal on fixed', { type: 'fixed', name: 'D', size: 4, logicalType: 'decimal', precision: 9 }, ['0', '-1', '8388608'].map(AvroDecimal.parse), ['99999999999', 5]],
-    ['date', { type: 'int', logicalType: 'date' }, [new Date('2024-02-29T00:00:00Z'), new Date(0), new Date('1950-01-01T00:00:00Z')], [new Date(1), new Date(Number.NaN), 5]],
+    [
+      'decimal on fixed',
+      { type: 'fixed', name: 'D', size: 4, logicalType: 'decimal', precision: 9 },
+      ['0', '-1', '8388608'].map(AvroDecimal.parse),
+      ['99999999999', 5],
+    ],
+    [
+      'date',
+      { type: 'int', logicalType: 'date' },
+      [new Date('2024-02-29T00:00:00Z'), new Date(0), new Date('1950-01-01T00:00:00Z')],
+      [new Date(1), new Date(Number.NaN), 5],
+    ],
     ['time-millis', { type: 'int', logicalType: 'time-millis' }, [0, 86_399_999], [-1, 86_400_000, 1.5]],
     ['time-micros', { type: 'long', logicalType: 'time-micros' }, [0, 86_399_999_999], [86_400_000_000]],
-    ['timestamp-millis', { type: 'long', logicalType: 'timestamp-millis' }, [new Date(1_700_000_000_123), new Date(-1)], ['2024-01-01', new Date(Number.NaN)]],
+    [
+      'timestamp-millis',
+      { type: 'long', logicalType: 'timestamp-millis' },
+      [new Date(1_700_000_000_123), new Date(-1)],
+      ['2024-01-01', new Date(Number.NaN)],
+    ],
     ['timestamp-micros', { type: 'long', logicalType: 'timestamp-micros' }, [1_700_000_000_123_456n, -(2n ** 62n)], [1]],
     ['uuid', { type: 'string', logicalType: 'uuid' }, ['01234567-89ab-cdef-0123-456789abcdef'], ['0123', 5]],
     ['uuid on fixed', { type: 'fixed', name: 'U', size: 16, logicalType: 'uuid' }, ['01234567-89ab-cdef-0123-456789abcdef'], ['0123']],
-    ['duration', { type: 'fixed', name: 'L', size: 12, logicalType: 'duration' }, [{ months: 1, days: 2, milliseconds: 4_294_967_295 }], [{ months: -1, days: 0, milliseconds: 0 }]],
+    [
+      'duration',
+      { type: 'fixed', name: 'L', size: 12, logicalType: 'duration' },
+      [{ months: 1, days: 2, milliseconds: 4_294_967_295 }],
+      [{ months: -1, days: 0, milliseconds: 0 }],
+    ],
   ];
   for (const [name, schema, values, bad] of cases) {
     test(`${name} comes back as it was, alone, in a union and in a record`, async () => {
       const union = ['null', schema];
-      const record = { type: 'record', name: 'R', fields: [{ name: 'a', type: schema }, { name: 'b', type: typeof schema === 'object' && 'name' in schema ? String(schema.name) : schema }] };
+      const record = {
+        type: 'record',
+        name: 'R',
+        fields: [
+          { name: 'a', type: schema },
+          { name: 'b', type: typeof schema === 'object' && 'name' in schema ? String(schema.name) : schema },
+        ],
+      };
       for (const value of values) {
         assert.deepEqual(read(await write(schema, value, { logicalTypes }), schema, { logicalTypes }), value);
         assert.deepEqual(read(await write(union, value, { logicalTypes }), union, { logicalTypes }), value);
@@ -98,7 +145,10 @@ describe('logical types', () => {
   test('bytes that are none are a DecodeError', async () => {
     const uuid = { type: 'string', logicalType: 'uuid' };
     const data = await write('string', 'no uuid');
-    assert.throws(() => read(data, uuid, { logicalTypes }), (error) => error instanceof DecodeError && /Expected a UUID/.test(error.message));
+    assert.throws(
+      () => read(data, uuid, { logicalTypes }),
+      (error) => error instanceof DecodeError && /Expected a UUID/.test(error.message),
+    );
   });
 
   test('are read from a writer that has the same bytes without them, and the other way round', async () => {
@@ -112,7 +162,10 @@ describe('logical types', () => {
 
   test('of your own stand beside them; unknown ones are their underlying type; impossible ones are refused', async () => {
     const cents = { type: 'long', logicalType: 'money' };
-    const money = { fromAvro: (raw: number): string => `${raw / 100} EUR`, toAvro: (value: string): number => Number.parseFloat(value) * 100 };
+    const money = {
+      fromAvro: (raw: number): string => `${raw / 100} EUR`,
+      toAvro: (value: string): number => Number.parseFloat(value) * 100,
+    };
     const options = { logicalTypes: { ...logicalTypes, money } };
     const data = await write(cents, '12.5 EUR', options);
     assert.equal(read(data, cents, options), '12.5 EUR');
@@ -122,9 +175,25 @@ describe('logical types', () => {
 
   test('may decode Avro themselves', async () => {
     const inner = createAvroDeserializer<number>({ registry: staticSchemas('"int"') });
-    const envelope = { type: 'record', name: 'E', fields: [{ name: 'a', type: { type: 'bytes', logicalType: 'avro' } }, { name: 'b', type: 'int' }] };
+    const envelope = {
+      type: 'record',
+      name: 'E',
+      fields: [
+        { name: 'a', type: { type: 'bytes', logicalType: 'avro' } },
+        { name: 'b', type: 'int' },
+      ],
+    };
     const avro = { fromAvro: (raw: Buffer): number => inner.deserialize(raw, place), toAvro: (): never => assert.fail('not written') };
-    const data = await write({ ...envelope, fields: [{ name: 'a', type: 'bytes' }, { name: 'b', type: 'int' }] }, { a: await write('int', 42), b: 7 });
+    const data = await write(
+      {
+        ...envelope,
+        fields: [
+          { name: 'a', type: 'bytes' },
+          { name: 'b', type: 'int' },
+        ],
+      },
+      { a: await write('int', 42), b: 7 },
+    );
     assert.deepEqual({ ...(read(data, envelope, { logicalTypes: { avro } }) as object) }, { a: 42, b: 7 });
   });
 });
@@ -160,7 +229,11 @@ test('a projection reads its fields and skips the others, whatever they are', as
     f: { type: 'fixed', name: 'F', size: 3 },
     last: 'double',
   };
-  const record = (names: readonly (keyof typeof fields)[]): AvroSchemaJson => ({ type: 'record', name: 'R', fields: names.map((name) => ({ name, type: fields[name] })) });
+  const record = (names: readonly (keyof typeof fields)[]): AvroSchemaJson => ({
+    type: 'record',
+    name: 'R',
+    fields: names.map((name) => ({ name, type: fields[name] })),
+  });
   const writer = record(['a', 'm', 'keep', 'u', 'f', 'last']);
   const data = await write(writer, value);
   for (const name of ['a', 'm', 'keep', 'u', 'f', 'last'] as const) {
@@ -171,7 +244,12 @@ test('a projection reads its fields and skips the others, whatever they are', as
 
 test('subject names follow the strategy', () => {
   const schema = defineSchema({ type: 'record', name: 'Order', namespace: 'shop', fields: [] });
-  const names = (['topic', 'record', 'topic-record'] as const).map((strategy) => subjectName(strategy, { topic: 'orders', isKey: true }, schema));
+  const names = (['topic', 'record', 'topic-record'] as const).map((strategy) =>
+    subjectName(strategy, { topic: 'orders', isKey: true }, schema),
+  );
   assert.deepEqual(names, ['orders-key', 'shop.Order', 'orders-shop.Order']);
-  assert.equal(subjectName(({ topic }) => `my-${topic}`, context, schema), 'my-t');
+  assert.equal(
+    subjectName(({ topic }) => `my-${topic}`, context, schema),
+    'my-t',
+  );
 });

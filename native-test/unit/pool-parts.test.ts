@@ -8,7 +8,7 @@ import { unpackHeaders } from '../../src/client/produce-headers.ts';
 import { packSegments, splitIntoLanes } from '../../src/pool/lanes.ts';
 import { ModeChooser, type PoolMode } from '../../src/pool/mode-chooser.ts';
 import { PackedOutput } from '../../src/pool/packed-output.ts';
-import { Lane, PoolTask } from '../../src/pool/pool-task.ts';
+import { Lane, type PoolTask } from '../../src/pool/pool-task.ts';
 import { rawDeserializer, rawSerializer } from '../../src/serde.ts';
 
 const raw = { key: rawDeserializer, value: rawDeserializer, headers: undefined };
@@ -38,35 +38,53 @@ function batchOf(records: readonly Plain[]): RecordBatch<unknown, unknown, unkno
   return batch;
 }
 
-const plain = fc.record({ partition: fc.nat({ max: 5 }), key: fc.option(fc.string({ maxLength: 5 })), value: fc.option(fc.string({ maxLength: 9 })) });
+const plain = fc.record({
+  partition: fc.nat({ max: 5 }),
+  key: fc.option(fc.string({ maxLength: 5 })),
+  value: fc.option(fc.string({ maxLength: 9 })),
+});
 
 describe('lanes', () => {
   test('every record is in one lane, in order; those of a partition or key share one; a copy of a lane reads as its records', () => {
     fc.assert(
-      fc.property(fc.array(plain, { minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 4 }), fc.constantFrom('partition', 'key', 'none'), (records, count, order) => {
-        const batch = batchOf(records);
-        const from = records.length >> 2;
-        const lanes = splitIntoLanes(batch, from, records.length, count, order, 3);
-        const all = lanes.flatMap((indexes) => [...(indexes ?? [])]);
-        assert.deepEqual(all.toSorted((a, b) => a - b), records.map((_, index) => index).slice(from));
-        const homes = new Map<string, number>();
-        for (const [lane, indexes] of lanes.entries()) {
-          if (indexes === undefined || indexes.length === 0) continue;
-          assert.deepEqual([...indexes], [...indexes].toSorted((a, b) => a - b));
-          const copy = packSegments([{ batch, indexes }, { batch, indexes }]);
-          const view = new RecordBatch<unknown, unknown, unknown>(copy.length, copy.bytes, copy.columns, copy.topics, raw);
-          for (const [place, index] of [...indexes, ...indexes].entries()) {
-            const [a, b] = [view.at(place), batch.at(index)];
-            assert.deepEqual([a.detach(), a.topic], [b.detach(), b.topic]);
+      fc.property(
+        fc.array(plain, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.constantFrom('partition', 'key', 'none'),
+        (records, count, order) => {
+          const batch = batchOf(records);
+          const from = records.length >> 2;
+          const lanes = splitIntoLanes(batch, from, records.length, count, order, 3);
+          const all = lanes.flatMap((indexes) => [...(indexes ?? [])]);
+          assert.deepEqual(
+            all.toSorted((a, b) => a - b),
+            records.map((_, index) => index).slice(from),
+          );
+          const homes = new Map<string, number>();
+          for (const [lane, indexes] of lanes.entries()) {
+            if (indexes === undefined || indexes.length === 0) continue;
+            assert.deepEqual(
+              [...indexes],
+              [...indexes].toSorted((a, b) => a - b),
+            );
+            const copy = packSegments([
+              { batch, indexes },
+              { batch, indexes },
+            ]);
+            const view = new RecordBatch<unknown, unknown, unknown>(copy.length, copy.bytes, copy.columns, copy.topics, raw);
+            for (const [place, index] of [...indexes, ...indexes].entries()) {
+              const [a, b] = [view.at(place), batch.at(index)];
+              assert.deepEqual([a.detach(), a.topic], [b.detach(), b.topic]);
+            }
+            for (const index of indexes) {
+              const { key, partition } = records[index]!;
+              const home = order === 'partition' || key === null ? `p${partition}` : `k${key}`;
+              if (order !== 'none') assert.equal(homes.get(home) ?? lane, lane);
+              homes.set(home, lane);
+            }
           }
-          for (const index of indexes) {
-            const { key, partition } = records[index]!;
-            const home = order === 'partition' || key === null ? `p${partition}` : `k${key}`;
-            if (order !== 'none') assert.equal(homes.get(home) ?? lane, lane);
-            homes.set(home, lane);
-          }
-        }
-      }),
+        },
+      ),
     );
   });
 
@@ -119,7 +137,11 @@ test('outputs come out of their block as they went in; what is rewound is not th
 
 describe('auto', () => {
   /** Feeds windows of a load until the chooser has settled; gives the modes it went through. */
-  function settle(chooser: ModeChooser, load: Readonly<Record<PoolMode, readonly [mainMs: number, workMs: number]>>, windows = 8): PoolMode[] {
+  function settle(
+    chooser: ModeChooser,
+    load: Readonly<Record<PoolMode, readonly [mainMs: number, workMs: number]>>,
+    windows = 8,
+  ): PoolMode[] {
     const modes: PoolMode[] = [];
     for (let window = 0; window < windows; window++) {
       const [mainMs, workMs] = load[chooser.mode];

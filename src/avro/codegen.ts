@@ -169,7 +169,8 @@ class Generator {
       const doc = field.doc === undefined ? '' : `  /** ${comment(field.doc)} */\n`;
       return `${doc}  ${field.name}: ${this.#typeOf(field.type, namespace)};`;
     });
-    const body = fields.length === 0 ? `export type ${name} = Record<string, never>;` : `export interface ${name} {\n${fields.join('\n')}\n}`;
+    const body =
+      fields.length === 0 ? `export type ${name} = Record<string, never>;` : `export interface ${name} {\n${fields.join('\n')}\n}`;
     this.#declarations[place] = `${attributes.doc === undefined ? '' : `/** ${comment(attributes.doc)} */\n`}${body}`;
     return name;
   }

@@ -56,7 +56,9 @@ type ByName<N extends string, Root> =
   Extract<Named<Root>, { readonly name: N | Unqualified<N> }> extends infer Found ? ([Found] extends [never] ? unknown : Found) : never;
 
 type Fields<F extends readonly unknown[], Root, As extends InferAs> = {
-  -readonly [Field in F[number] as Field extends { readonly name: infer N extends string } ? N : never]: Field extends { readonly type: infer T }
+  -readonly [Field in F[number] as Field extends { readonly name: infer N extends string } ? N : never]: Field extends {
+    readonly type: infer T;
+  }
     ? Infer<T, Root, As>
     : never;
 };

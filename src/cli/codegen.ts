@@ -32,6 +32,9 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new ConfigError([`Expected ${file} to be a file with an Avro schema: ${cause instanceof Error ? cause.message : String(cause)}`], { cause });
+    throw new ConfigError(
+      [`Expected ${file} to be a file with an Avro schema: ${cause instanceof Error ? cause.message : String(cause)}`],
+      { cause },
+    );
   }
 }
