@@ -105,6 +105,18 @@ function findCycle(sources: Sources): string[] | undefined {
   return undefined;
 }
 
+/** Packages and files that are loaded with a file at run time, its own among them. */
+function loadedWith(sources: Sources, path: string, seen: Set<string> = new Set()): Set<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  const code = (sources.get(path) ?? '').replace(/^(?:import|export) type [^;]*;/gm, '');
+  for (const specifier of importsOf(code)) {
+    if (specifier.startsWith('.')) loadedWith(sources, target(path, specifier), seen);
+    else seen.add(specifier);
+  }
+  return seen;
+}
+
 function readSources(): Sources {
   const paths = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
   return new Map(paths.map((path) => [path, readFileSync(new URL(path, root), 'utf8')]));
@@ -124,6 +136,17 @@ describe('layers of src', () => {
 
   test('leave node-rdkafka to binding and the environment to runtime-vars, and export by name', () =>
     assert.deepEqual(ruleFaults(sources), []));
+
+  for (const entry of ['worker.ts', 'pool/worker.ts']) {
+    test(`${entry} loads nothing that does not load in a worker: no client, no registry client, no pool`, () => {
+      const loaded = loadedWith(sources, entry);
+      assert.ok(loaded.has('avsc') || loaded.has('binding/record-batch.ts'));
+      const wrong = [...loaded].filter((each) =>
+        /node-rdkafka|piscina|confluent-schema-registry|^client\/(consumer|producer)|^delivery\//.test(each),
+      );
+      assert.deepEqual(wrong, []);
+    });
+  }
 
   test('have no import cycle', () => assert.equal(findCycle(sources), undefined));
 });
