@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.ts';
-import { parseAvroType } from './parse-type.ts';
+import { parseAvroType, valueKinds } from './parse-type.ts';
 
 /** Options of {@link generateTypes}. */
 export interface CodegenOptions {
@@ -144,7 +144,7 @@ class Generator {
     // `abstract:long` of avsc: a bigint is no number.
     if (type === 'long' && this.#options.long === 'bigint') return 'bigint';
     const word = String(type);
-    if (Object.hasOwn(KINDS, word)) return KINDS[word];
+    if (Object.hasOwn(valueKinds, word)) return valueKinds[word];
     return this.#kinds.get(this.#resolve(word, namespace)) ?? word;
   }
 
@@ -204,20 +204,6 @@ function fullName({ name, namespace }: SchemaObject, outer: string): string {
   const space = namespace ?? outer;
   return space === '' ? name! : `${space}.${name}`;
 }
-
-/** What values of a type look like at run time, by the word a schema says for it. */
-const KINDS: Readonly<Record<string, string>> = {
-  int: 'number',
-  long: 'number',
-  float: 'number',
-  double: 'number',
-  bytes: 'buffer',
-  fixed: 'buffer',
-  enum: 'string',
-  map: 'object',
-  error: 'object',
-  record: 'object',
-};
 
 const list = (item: string): string => (/^\w+$/.test(item) ? `${item}[]` : `(${item})[]`);
 const comment = (doc: string): string => doc.replaceAll('*/', '*\\/').replaceAll(/\s*\n\s*/g, ' ');

@@ -98,8 +98,8 @@ function union(schemas: readonly unknown[], options: object): avro.Type {
   return isAmbiguous(types) ? new GuardedWrappedUnion(types, options) : new GuardedUnion(types, options);
 }
 
-/** What values of a type look like at run time; two branches alike need their names. */
-const KINDS: Readonly<Record<string, string>> = {
+/** What values of a type look like at run time, by the word a schema says for it; two branches of a union alike need their names. */
+export const valueKinds: Readonly<Record<string, string>> = {
   int: 'number',
   long: 'number',
   float: 'number',
@@ -113,6 +113,6 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 
 function isAmbiguous(types: readonly InternalType[]): boolean {
-  const kinds = types.filter(({ typeName }) => !typeName.startsWith('logical:')).map(({ typeName }) => KINDS[typeName] ?? typeName);
+  const kinds = types.filter(({ typeName }) => !typeName.startsWith('logical:')).map(({ typeName }) => valueKinds[typeName] ?? typeName);
   return new Set(kinds).size < kinds.length;
 }

@@ -1,11 +1,10 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Message, Producer } from 'node-rdkafka';
-import rdkafka from 'node-rdkafka';
+import type { Message } from 'node-rdkafka';
 import { consumeMessageBatch, createAvroConsumer, createAvroProducer, createSchemaRegistry, enqueueAutoCommits } from 'rdkafka-toolkit';
 import { consumerSettings } from '../../../src/config/consumer-config.ts';
 import { producerSettings } from '../../../src/config/producer-config.ts';
-import { connectConsumer, connectProducer, disconnect, LastOffsets } from '../../contenders/node-rdkafka-client.ts';
+import { connectConsumer, connectProducer, disconnect, LastOffsets, produceWhenRoom } from '../../contenders/node-rdkafka-client.ts';
 import { runProgram } from '../../programs.ts';
 import { Clock } from '../clock.ts';
 import { charge } from '../handlers/charge.ts';
@@ -79,7 +78,7 @@ async function byNodeRdkafka(job: AvroJob): Promise<AvroReport> {
     for (const message of messages) {
       last.note(message);
       const value = codec.encode(charge(codec.decode(message.value as Buffer)));
-      await produce(producer, job.outputTopic, value, message.key as Buffer | null, outputs);
+      await produceWhenRoom(producer, job.outputTopic, { value, key: message.key as Buffer | null }, outputs);
     }
     outputs.offsets.push(...last.take());
     count += messages.length;
@@ -98,18 +97,6 @@ async function byNodeRdkafka(job: AvroJob): Promise<AvroReport> {
   await disconnect(consumer);
   await disconnect(producer);
   return clock.report(job.records, failed > 0 || pending.length > 0 ? [`${failed} outputs failed, ${pending.length} batches open`] : []);
-}
-
-/** Undefined, so without a promise, unless the queue is full. */
-function produce(producer: Producer, topic: string, value: Buffer, key: Buffer | null, outputs: Outputs): Promise<void> | undefined {
-  try {
-    producer.produce(topic, null, value, key, null, outputs);
-    return undefined;
-  } catch (error) {
-    if ((error as { code?: number }).code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) throw error;
-    producer.poll();
-    return immediate().then(() => produce(producer, topic, value, key, outputs));
-  }
 }
 
 /** Each batch is produced with one request, and its offsets resolved by KafkaJS itself once that is acknowledged. */
