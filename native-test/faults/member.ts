@@ -52,11 +52,13 @@ async function handleBatch(records: readonly ConsumerRecord[]): Promise<Producer
   return records.map((record) => outputOf(record, output, source));
 }
 
-tell({ kind: 'ready', rssBytes: process.memoryUsage.rss() });
-const result =
+const running =
   pattern === 'batch'
-    ? await runBatch({ consumer, producer, handler: handleBatch })
-    : await (pattern === 'sync' ? runSync : runAsync)({ consumer, producer, handler: handleOne });
+    ? runBatch({ consumer, producer, handler: handleBatch })
+    : (pattern === 'sync' ? runSync : runAsync)({ consumer, producer, handler: handleOne });
+// Not before: signals are the runner's from now on.
+tell({ kind: 'ready', rssBytes: process.memoryUsage.rss() });
+const result = await running;
 // All is done: a signal that comes now must not change the exit code.
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => undefined);
 tell({ kind: 'done', result });

@@ -83,6 +83,46 @@ describe('the token refresher', () => {
     refresher.stop();
   });
 
+  test('asks for another token before its time when the brokers refused it, at most once in five seconds', async () => {
+    let count = 0;
+    const provider = mock.fn(async () => ({ value: `token-${++count}`, expiresAtMs: Date.now() + 100_000 }));
+    const refresher = await start(provider);
+    for (let refusal = 0; refusal < 10; refusal++) refresher.renew();
+    await pass(4_900);
+    assert.deepEqual(used, ['token-1']);
+    await pass(200);
+    assert.deepEqual(used, ['token-1', 'token-2']);
+    await pass(10_000);
+    refresher.renew();
+    await pass(1);
+    assert.deepEqual(used, ['token-1', 'token-2', 'token-3']);
+    refresher.stop();
+    refresher.renew();
+    await pass(20_000);
+    assert.equal(provider.mock.callCount(), 3);
+  });
+
+  test('a token that librdkafka does not take later on is told as a failed sign-in, and another is asked for', async () => {
+    const provider = mock.fn(async () => ({ value: 'secret-token', expiresAtMs: Date.now() + 10_000 }));
+    const refresher = new TokenRefresher(provider);
+    let refuses = false;
+    const use = (value: string): void => {
+      if (refuses) throw new Error(`not ${value}`);
+      used.push(value);
+    };
+    await refresher.start({ use, onError: (error) => errors.push(error), timeoutMs: 5_000, signal: undefined });
+    refuses = true;
+    await pass(8_000);
+    assert.ok(errors[0] instanceof ConnectError);
+    assert.equal(errors[0].code, 'ERR_AUTHENTICATION');
+    assert.match(errors[0].message, /librdkafka did not take the token/);
+    assert.ok(!inspect(errors[0], { depth: 9 }).includes('secret-token'));
+    refuses = false;
+    await pass(2_000);
+    assert.equal(used.length, 2);
+    refresher.stop();
+  });
+
   for (const [what, token] of [
     ['nothing', undefined],
     ['an empty token', { value: '', expiresAtMs: 9e12 }],

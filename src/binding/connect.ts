@@ -57,7 +57,7 @@ export async function connectClient(
   raw.configureCallbacks(true, client._cb_configs);
   await new Promise<void>((resolve, reject) => {
     raw.connect((error) => {
-      if (error) reject(fromLibrdkafka('Cannot create the Kafka client', error, (message, options) => new ConnectError(message, options)));
+      if (error) reject(cannotCreate(error));
       else resolve();
     });
   });
@@ -95,6 +95,12 @@ export async function connectClient(
   }
 }
 
+function cannotCreate(error: RawError): Error {
+  // librdkafka reads the key when the client is made.
+  const hint = /bad decrypt|bad password|maybe wrong password/i.test(error.message) ? '. Check SSL_KEY_PASSWORD.' : '';
+  return fromLibrdkafka('Cannot create the Kafka client', error, (message, options) => new ConnectError(`${message}${hint}`, options));
+}
+
 /** One metadata request: the answer, or the error as a value. */
 export function requestMetadata(
   raw: Pick<RawConsumer, 'getMetadata'>,
@@ -113,20 +119,30 @@ function refusal(bootstrapServers: string, trace: ConnectTrace, answer: RawError
 
 function unreachable(bootstrapServers: string, timeoutMs: number, trace: ConnectTrace, answer: RawError): ConnectError {
   const reason = trace.lastLog ?? trace.lastError?.message ?? answer.message;
-  const hint = hintFor(reason, trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl);
-  return new ConnectError(`No answer from Kafka at ${bootstrapServers} within ${timeoutMs} ms: ${reason}. ${hint}`, {
-    kafkaCode: kafkaCodeOf(trace.lastError ?? answer),
-    retriable: true,
-  });
+  const hint = certificateHint(reason);
+  const ssl = trace.lastError !== undefined && kafkaCodeOf(trace.lastError) === kafkaCodes.ssl;
+  return new ConnectError(
+    `No answer from Kafka at ${bootstrapServers} within ${timeoutMs} ms: ${reason}. ${hint ?? hintFor(reason, ssl)}`,
+    {
+      kafkaCode: kafkaCodeOf(trace.lastError ?? answer),
+      // A certificate that is refused today is refused tomorrow.
+      retriable: hint === undefined,
+    },
+  );
 }
 
-function hintFor(reason: string, ssl: boolean): string {
+/** What to do about certificates that one side does not take; undefined for other reasons. */
+function certificateHint(reason: string): string | undefined {
   if (/certificate required|bad certificate|unknown ca/i.test(reason)) {
     return 'The broker wants a client certificate that it trusts: check SSL_CERTIFICATE_LOCATION and SSL_KEY_LOCATION.';
   }
   if (/certificate verify failed/i.test(reason)) {
     return 'Check that SSL_CA_LOCATION holds the authority of the broker, and that its certificate names the host you connect to.';
   }
+  return undefined;
+}
+
+function hintFor(reason: string, ssl: boolean): string {
   if (ssl || /SSL handshake failed|SSL_HANDSHAKE/.test(reason)) return 'Check USE_SSL, SSL_CA_LOCATION and that this port speaks TLS.';
   if (/APIVERSION_QUERY/.test(reason))
     return 'The port took the connection and hung up: check USE_SSL and USE_SASL, and that it is a Kafka port.';

@@ -66,11 +66,14 @@ export class ConsumerHandle {
   readonly #raw: RawConsumer;
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
+  /** A static member keeps its place in the group when it closes. */
+  readonly #isStatic: boolean;
   #closing = false;
-  #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'storeOffsets'> | undefined;
+  #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'isMember' | 'storeOffsets'> | undefined;
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
     this.#callbacks = callbacks;
+    this.#isStatic = Boolean(config.global['group.instance.id']);
     this.#client = makeClient(
       rdkafka.KafkaConsumer,
       {
@@ -172,6 +175,11 @@ export class ConsumerHandle {
     return (answer as TopicPartition[]).map(({ topic, partition }) => ({ topic, partition }));
   }
 
+  /** Whether the coordinator has named this consumer a member of its group; false where the source cannot tell. */
+  get isMember(): boolean {
+    return this.#source?.isMember?.() ?? false;
+  }
+
   /** The next offset to be fetched; undefined where nothing was consumed yet. */
   position(partitions: readonly TopicPartition[]): (number | undefined)[] {
     const answer = this.#raw.position(partitions);
@@ -253,9 +261,22 @@ export class ConsumerHandle {
     });
   }
 
-  /** Leaves the group and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
+  /**
+   * Asks to leave the group before the client is closed: librdkafka (2.12) sends no request to leave when a close meets a cooperative member
+   * that has no partitions just then, and the group would wait for it until its session times out.
+   */
+  #leave(): void {
+    try {
+      this.#raw.unsubscribe();
+    } catch {
+      // The close that follows says what there is to say.
+    }
+  }
+
+  /** Leaves the group (a static member stays in it, KIP-345) and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    if (!this.#isStatic) this.#leave();
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;

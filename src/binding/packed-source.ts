@@ -101,6 +101,10 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     return !this.#closed && this.#open.assignmentLost();
   }
 
+  isMember(): boolean {
+    return !this.#closed && this.#open.isMember();
+  }
+
   commit(offsets: readonly TopicPartitionOffset[], timeoutMs: number): Promise<number> {
     if (this.#closed) return Promise.resolve(kafkaCodes.destroyed);
     const ticket = this.#nextCommit++ & 0x7fffffff;

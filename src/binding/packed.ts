@@ -28,6 +28,8 @@ export interface PackedConsumer {
   storeOffsets(offsets: readonly TopicPartitionOffset[]): number[];
   /** Whether the partitions of the revoke under way belong to others already. */
   assignmentLost(): boolean;
+  /** Whether the coordinator has given this consumer a name in its group, which is what it leaves by. */
+  isMember(): boolean;
   close(): void;
 }
 

@@ -26,6 +26,8 @@ export interface RecordSource<K, V, H> {
    * such partitions are refused by librdkafka all the same.
    */
   assignmentLost?(): boolean;
+  /** Whether the coordinator has named this consumer a member of its group. A source that cannot tell has none. */
+  isMember?(): boolean;
   /** Lets go of the native client; a fetch under way gives undefined. Called before the client disconnects. */
   close(): void;
 }

@@ -22,7 +22,7 @@ const KEEP_ALIVE_MS = 1_000;
 /** Polls within one `max.poll.interval.ms` while nobody asks for records: a late timer or two must not cost the membership. */
 const KEEP_ALIVE_PER_INTERVAL = 4;
 
-/** How long a consumer that was never assigned anything goes on joining before it leaves. */
+/** How long a consumer that was never assigned anything waits for the name by which it can leave. */
 const JOIN_BEFORE_LEAVE_MS = 1_000;
 
 /** How often a consumer with too much in flight looks whether some of it is finished. */
@@ -152,10 +152,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       },
       onPartitionEof: (at) => this.emit('partitionEof', at),
       onError: (error) => {
-        this.emit(
-          'clientError',
-          fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options)),
-        );
+        const typed = fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options));
+        if (typed.code === 'ERR_AUTHENTICATION') settings.tokens?.renew();
+        this.emit('clientError', typed);
       },
       onStatistics: (json) => {
         if (this.listenerCount('statistics') > 0) this.emit('statistics', JSON.parse(json) as Statistics);
@@ -766,11 +765,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   /**
-   * A coordinator asks a new member to come again with the name it gives it (KIP-394). One that leaves between the two is waited for by the
-   * whole group until its session times out.
+   * A coordinator names a new member and asks it to come again (KIP-394); the group waits for one that it has named until that leaves or its
+   * session times out. So a consumer that closes waits for its name, by which it can leave.
    */
   async #finishJoining(deadline: number): Promise<void> {
-    while (!this.#joined && performance.now() < deadline) {
+    while (!this.#joined && !this.#handle.isMember && performance.now() < deadline) {
       await this.serveCallbacks();
       await sleep(10);
     }

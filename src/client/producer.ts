@@ -512,6 +512,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #librdkafkaError(error: RawError): void {
     const typed = fromLibrdkafka('Kafka producer', error, (message, options) => new ConsumeError(message, options));
     if (typed instanceof FatalError) this.#fatal ??= typed;
+    if (typed.code === 'ERR_AUTHENTICATION') this.#settings.tokens?.renew();
     this.emit('clientError', typed);
   }
 

@@ -28,6 +28,9 @@ const REFRESH_SHARE = 0.8;
 const PROVIDER_TIMEOUT_MS = 30_000;
 
 const RETRY_FIRST_MS = 1_000;
+
+/** How old a token is at least when it is replaced because the brokers refused it. */
+const RENEW_AFTER_MS = 5_000;
 const RETRY_MAX_MS = 30_000;
 
 /** A timer's longest time; a token that lives longer is looked at again then. */
@@ -42,6 +45,8 @@ export class TokenRefresher {
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #last = '';
+  #takenAt = 0;
+  #asking = false;
 
   constructor(provider: TokenProvider) {
     this.#provider = provider;
@@ -68,6 +73,15 @@ export class TokenRefresher {
     }
   }
 
+  /**
+   * The brokers refused the token (it was revoked, or the clocks differ): asks for another before its time. One that was just taken has a
+   * moment first: the refusal may be the old one's.
+   */
+  renew(): void {
+    if (this.#stopped.signal.aborted || this.#asking || this.#failures > 0) return;
+    this.#schedule(Math.max(0, this.#takenAt + RENEW_AFTER_MS - Date.now()));
+  }
+
   /** Asks no more; an answer under way is dropped. */
   stop(): void {
     this.#stopped.abort();
@@ -83,25 +97,32 @@ export class TokenRefresher {
     try {
       return checked(await orAborted(Promise.resolve(this.#provider({ signal })), signal));
     } catch (error) {
-      throw this.#failure(late.signal.aborted ? late.signal.reason : error);
+      throw this.#failure('the tokenProvider gave no token', late.signal.aborted ? late.signal.reason : error);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #failure(error: unknown): ConnectError {
-    const reason = redactText(error instanceof Error ? error.message : String(error), [this.#last]);
-    return new ConnectError(`Cannot sign in to Kafka: the tokenProvider gave no token: ${reason}`, {
+  #failure(what: string, error: unknown): ConnectError {
+    const text = error instanceof Error ? error.message : String(error);
+    const reason = redactText(text, [this.#last]);
+    return new ConnectError(`Cannot sign in to Kafka: ${what}: ${reason}`, {
       code: 'ERR_AUTHENTICATION',
       retriable: true,
-      cause: error,
+      // One that quotes the token must not be printed along.
+      cause: reason === text ? error : undefined,
     });
   }
 
   #take({ value, expiresAtMs }: CheckedToken): void {
-    this.#failures = 0;
     this.#last = value;
-    this.#use(value);
+    try {
+      this.#use(value);
+    } catch (error) {
+      throw this.#failure('librdkafka did not take the token', error);
+    }
+    this.#failures = 0;
+    this.#takenAt = Date.now();
     this.#schedule(Math.max(0, (expiresAtMs - Date.now()) * REFRESH_SHARE));
   }
 
@@ -111,6 +132,7 @@ export class TokenRefresher {
   }
 
   async #refresh(): Promise<void> {
+    this.#asking = true;
     try {
       const token = await this.#ask(PROVIDER_TIMEOUT_MS, false);
       if (!this.#stopped.signal.aborted) this.#take(token);
@@ -120,6 +142,8 @@ export class TokenRefresher {
       const backoffMs = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#failures++);
       this.#schedule(backoffMs * (0.5 + Math.random() / 2));
       this.#onError(error as ConnectError);
+    } finally {
+      this.#asking = false;
     }
   }
 }

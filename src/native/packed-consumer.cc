@@ -301,6 +301,15 @@ NAN_METHOD(PackedConsumer::AssignmentLost) {
   info.GetReturnValue().Set(rd_kafka_assignment_lost(self->rk_) != 0);
 }
 
+/** Whether the coordinator has given this consumer a name in its group, which is what it leaves by. */
+NAN_METHOD(PackedConsumer::IsMember) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  char* member = rd_kafka_memberid(self->rk_);
+  info.GetReturnValue().Set(member != nullptr && *member != '\0');
+  if (member != nullptr) rd_kafka_mem_free(self->rk_, member);
+}
+
 NAN_METHOD(PackedConsumer::Close) { Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This())->Release(); }
 
 void PackedConsumer::Init(v8::Local<v8::Object> exports) {
@@ -312,6 +321,7 @@ void PackedConsumer::Init(v8::Local<v8::Object> exports) {
                   {"takeCommits", TakeCommits},
                   {"storeOffsets", StoreOffsets},
                   {"assignmentLost", AssignmentLost},
+                  {"isMember", IsMember},
                   {"close", Close},
               });
 }

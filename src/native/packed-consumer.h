@@ -35,6 +35,7 @@ class PackedConsumer : public Nan::ObjectWrap {
   static NAN_METHOD(TakeCommits);
   static NAN_METHOD(StoreOffsets);
   static NAN_METHOD(AssignmentLost);
+  static NAN_METHOD(IsMember);
   static NAN_METHOD(Close);
 
   v8::Local<v8::Value> Drain(size_t max_records, size_t max_bytes);

@@ -15,6 +15,9 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const RESERVED_SHARE = 1 / 3;
 const RESERVED_MAX_MS = 5_000;
 
+/** How long a process that was told to end by a signal, and is done, takes no notice of further ones. */
+const SIGNALS_AFTER_MS = 1_000;
+
 /** Least time for a step of the end, however little is left. */
 const STEP_MIN_MS = 100;
 
@@ -24,6 +27,7 @@ export class StopRequest {
   readonly #stop = new AbortController();
   readonly #outer: AbortSignal | undefined;
   #by = 'its signal';
+  #bySignal = false;
   #deadline: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #cutNow: () => void = () => undefined;
@@ -65,7 +69,10 @@ export class StopRequest {
   readonly #onAbort = (): void => this.#request(this.#outer?.reason);
 
   readonly #onSignal = (name: NodeJS.Signals): void => {
-    if (this.#deadline === undefined) this.#by = name;
+    if (this.#deadline === undefined) {
+      this.#by = name;
+      this.#bySignal = true;
+    }
     this.#request(undefined);
   };
 
@@ -77,11 +84,15 @@ export class StopRequest {
     this.#stop.abort(reason);
   }
 
-  /** Signals are the process's own again. */
+  /** Signals are the process's own again; after one that stopped it, a moment later: the next of the same kind must not spoil a clean exit. */
   release(): void {
     clearTimeout(this.#timer);
     this.#outer?.removeEventListener('abort', this.#onAbort);
-    for (const name of SIGNALS) process.off(name, this.#onSignal);
+    const letGo = (): void => {
+      for (const name of SIGNALS) process.off(name, this.#onSignal);
+    };
+    if (this.#bySignal) setTimeout(letGo, SIGNALS_AFTER_MS).unref();
+    else letGo();
   }
 }
 
