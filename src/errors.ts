@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'ERR_ENCODE'
   | 'ERR_DECODE'
   | 'ERR_SCHEMA_REGISTRY'
+  | 'ERR_WORKER'
   | 'ERR_CLOSED'
   | 'ERR_STATE'
   | 'ERR_SHUTDOWN'
@@ -187,6 +188,17 @@ export class SchemaRegistryError extends ToolkitError {
     super('ERR_SCHEMA_REGISTRY', message, options);
     this.status = options.status;
     this.registryCode = options.registryCode;
+  }
+}
+
+/** A worker of a pool ended over a record: it exited, ran out of memory, or hung and was ended. */
+export class WorkerError extends ToolkitError {
+  /** Place of the record within its task, from 0. */
+  readonly place: number;
+
+  constructor(message: string, place: number, options: ToolkitErrorOptions = {}) {
+    super('ERR_WORKER', message, options);
+    this.place = place;
   }
 }
 

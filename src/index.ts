@@ -7,14 +7,17 @@ export {
   createAvroProducer,
   getAvroClient,
 } from './avro/clients.ts';
-export { type AvroDeserializerOptions, type AvroSerializerOptions, createAvroDeserializer, createAvroSerializer } from './avro/codec.ts';
-export { type AvroSchema, type AvroSchemaJson, avroSchema } from './avro/schema.ts';
-export {
-  createSchemaRegistry,
-  type RegisteredSchema,
-  type SchemaRegistryClient,
-  type SchemaRegistryOptions,
-} from './avro/schema-registry.ts';
+export { type CodegenOptions, generateTypes } from './avro/codegen.ts';
+export { AvroDecimal } from './avro/decimal.ts';
+export { type AvroDeserializerOptions, createAvroDeserializer } from './avro/deserializer.ts';
+export type { LogicalType, LogicalTypeAttributes, LogicalTypes } from './avro/logical-type.ts';
+export { type AvroDuration, standardLogicalTypes } from './avro/logical-types.ts';
+export type { LongAs } from './avro/long-types.ts';
+export type { AvroTypeOptions } from './avro/parse-type.ts';
+export { type AvroSchema, type AvroSchemaJson, type AvroValue, avroSchema, defineSchema } from './avro/schema.ts';
+export { createSchemaRegistry, type SchemaRegistryClient, type SchemaRegistryOptions } from './avro/schema-registry.ts';
+export { type AvroSerializerOptions, createAvroSerializer } from './avro/serializer.ts';
+export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
 export { type NativeStatus, nativeStatus } from './binding/packed.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
@@ -76,6 +79,7 @@ export {
   TimeoutError,
   ToolkitError,
   type ToolkitErrorOptions,
+  WorkerError,
 } from './errors.ts';
 export type { AnyHandler, MetricsRecorder } from './hooks.ts';
 export type { WatchedConsumer, WatchedProducer } from './metrics/client-metrics.ts';
@@ -115,7 +119,21 @@ export {
   runBatch,
   runSync,
 } from './patterns/run.ts';
+export { createPoolRunner, type PoolRunner, type RunPoolOptions, runPool } from './patterns/run-pool.ts';
 export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
+export type { PoolStats } from './pool/batch-pool.ts';
+export {
+  definePoolHandler,
+  type PoolCodec,
+  type PoolContext,
+  type PoolEnvironment,
+  type PoolHandler,
+  type PoolHandlerFactory,
+  type PoolOutput,
+  type PoolRecordHandler,
+} from './pool/handler.ts';
+export type { PoolOrder } from './pool/lanes.ts';
+export type { PoolMode } from './pool/mode-chooser.ts';
 export {
   describeRuntimeVars,
   type Environment,
@@ -132,9 +150,14 @@ export {
   jsonSerializer,
   type RecordContext,
   type RecordHeader,
+  type RegisteredSchema,
   rawDeserializer,
   rawSerializer,
+  type SchemaReference,
+  type SchemaSource,
   type SerializeContext,
   type Serializer,
   stringDeserializer,
+  Undecoded,
+  undecodedAsRaw,
 } from './serde.ts';

@@ -1,3 +1,5 @@
+import { DecodeError, type SchemaRegistryError } from './errors.ts';
+
 /** Where a key or value comes from: what a decode error must be able to say. */
 export interface RecordContext {
   readonly topic: string;
@@ -21,6 +23,87 @@ export interface Deserializer<T> {
    * rejection is an outage (e.g. the registry is down): the record is kept and offered again.
    */
   prepareAt?(bytes: Buffer, start: number, end: number): Promise<void> | undefined;
+}
+
+/** A key or value that could not be decoded, given as its bytes by {@link undecodedAsRaw}. */
+export class Undecoded {
+  /** Over the batch's memory, not copied. */
+  readonly bytes: Buffer;
+  readonly error: DecodeError;
+
+  constructor(bytes: Buffer, error: DecodeError) {
+    this.bytes = bytes;
+    this.error = error;
+  }
+}
+
+/**
+ * The same deserializer, which gives what it cannot decode as {@link Undecoded} instead of throwing: the handler sees every record and
+ * decides itself.
+ *
+ * @example
+ * const consumer = await createConsumer({ valueDeserializer: undecodedAsRaw(jsonDeserializer<Order>()) });
+ * const { value } = await consumeMessage(consumer);
+ * if (value instanceof Undecoded) await keepForLater(value.bytes, value.error);
+ */
+export function undecodedAsRaw<T>(deserializer: Deserializer<T>): Deserializer<T | Undecoded> {
+  const undecoded = (bytes: Buffer, { topic, partition, offset }: RecordContext, cause: unknown): Undecoded => {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const schemaId = cause instanceof DecodeError ? cause.schemaId : undefined;
+    return new Undecoded(bytes, new DecodeError(message, { cause, topic, partition, offset, schemaId }));
+  };
+  const { prepareAt } = deserializer;
+  return {
+    deserialize(data, context) {
+      try {
+        return deserializer.deserialize(data, context);
+      } catch (error) {
+        if (data === null) throw error;
+        return undecoded(data, context, error);
+      }
+    },
+    deserializeAt(bytes, start, end, context) {
+      try {
+        return deserializer.deserializeAt === undefined
+          ? deserializer.deserialize(bytes.subarray(start, end), context)
+          : deserializer.deserializeAt(bytes, start, end, context);
+      } catch (error) {
+        return undecoded(bytes.subarray(start, end), context, error);
+      }
+    },
+    ...(prepareAt === undefined ? {} : { prepareAt: (bytes, start, end) => prepareAt.call(deserializer, bytes, start, end) }),
+  };
+}
+
+/** A schema as the registry holds it. */
+export interface RegisteredSchema {
+  readonly id: number;
+  /** JSON text. */
+  readonly text: string;
+  /** Texts of the schemas it refers to, each after those it needs itself. */
+  readonly references: readonly string[];
+}
+
+/** A version of a subject that a schema refers to by name. */
+export interface SchemaReference {
+  /** The full name of the type, as the schema uses it. */
+  readonly name: string;
+  readonly subject: string;
+  readonly version: number;
+}
+
+/** Where schemas and their ids come from: a registry client, or in a pool's worker the main thread's. */
+export interface SchemaSource {
+  /** The schema of that id if it is known already. */
+  peek(id: number): RegisteredSchema | undefined;
+  /** The error of an id the registry said it does not know, while that is remembered. */
+  peekUnknown(id: number): SchemaRegistryError | undefined;
+  /** The schema of that id; asked for once however many wait. */
+  schema(id: number): Promise<RegisteredSchema>;
+  /** The id of a schema under a subject; registers it when it is new there. */
+  register(subject: string, text: string, references?: readonly SchemaReference[]): Promise<number>;
+  /** The id of a schema that is registered under the subject. */
+  lookup(subject: string, text: string, references?: readonly SchemaReference[]): Promise<number>;
 }
 
 /** Turns the raw headers of a record into `H`. */

@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises';
 import rdkafka, { type KafkaConsumer, type Message, type Producer } from 'node-rdkafka';
 import { consumerSettings } from '../../src/config/consumer-config.ts';
 import { type LibrdkafkaSettings, routeConfig } from '../../src/config/librdkafka-config.ts';
@@ -45,6 +46,23 @@ export function consumeBatches(consumer: KafkaConsumer, count: number, onMessage
     };
     next();
   });
+}
+
+/** Undefined, so without a promise, unless the queue is full. `opaque` comes back with the report. */
+export function produceWhenRoom(
+  producer: Producer,
+  topic: string,
+  { value, key }: { readonly value: Message['value']; readonly key?: Message['key'] | undefined },
+  opaque: object,
+): Promise<void> | undefined {
+  try {
+    producer.produce(topic, null, value, key ?? null, null, opaque);
+    return undefined;
+  } catch (error) {
+    if ((error as { code?: number }).code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) throw error;
+    producer.poll();
+    return immediate().then(() => produceWhenRoom(producer, topic, { value, key }, opaque));
+  }
 }
 
 /** Last message of each partition of a batch, which is all that has to be stored. */

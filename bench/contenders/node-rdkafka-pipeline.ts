@@ -1,8 +1,8 @@
 import { setImmediate as immediate } from 'node:timers/promises';
-import rdkafka, { type Message, type Producer } from 'node-rdkafka';
+import type { Message } from 'node-rdkafka';
 import { contend } from '../contender.ts';
 import { RecordChecker } from '../records.ts';
-import { connectConsumer, connectProducer, disconnect, LastOffsets } from './node-rdkafka-client.ts';
+import { connectConsumer, connectProducer, disconnect, LastOffsets, produceWhenRoom } from './node-rdkafka-client.ts';
 
 /** Batches whose outputs are under way at once. */
 const BATCHES_IN_FLIGHT = 8;
@@ -38,7 +38,7 @@ contend(async (job, meter) => {
     for (const message of messages) {
       checker.check(message.topic, message.partition, message.offset, message.key as Buffer | null, message.value);
       last.note(message);
-      await produce(producer, topic, message, outputs);
+      await produceWhenRoom(producer, topic, message, outputs);
     }
     outputs.offsets.push(...last.take());
     producer.poll();
@@ -59,15 +59,3 @@ contend(async (job, meter) => {
   if (failed > 0 || pending.length > 0) faults.push(`${failed} outputs failed, ${pending.length} batches without all reports`);
   return faults;
 });
-
-/** Undefined, so without a promise, unless the queue is full. */
-function produce(producer: Producer, topic: string, { value, key }: Message, outputs: Outputs): Promise<void> | undefined {
-  try {
-    producer.produce(topic, null, value, key ?? null, null, outputs);
-    return undefined;
-  } catch (error) {
-    if ((error as { code?: number }).code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) throw error;
-    producer.poll();
-    return immediate().then(() => produce(producer, topic, { value, key } as Message, outputs));
-  }
-}

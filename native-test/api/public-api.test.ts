@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as main from 'rdkafka-toolkit';
 import * as testing from 'rdkafka-toolkit/testing';
+import * as worker from 'rdkafka-toolkit/worker';
 
 const root = new URL('../../../', import.meta.url);
 const snapshot = new URL('native-test/api/public-api.txt', root);
@@ -16,6 +17,7 @@ interface Entry {
 const entries: readonly Entry[] = [
   { name: 'rdkafka-toolkit', declarations: 'dist/src/index.d.ts', exported: main },
   { name: 'rdkafka-toolkit/testing', declarations: 'dist/src/testing/index.d.ts', exported: testing },
+  { name: 'rdkafka-toolkit/worker', declarations: 'dist/src/worker.d.ts', exported: worker },
 ];
 
 /** Code of a declaration file without comments and the contents of string literals. */

@@ -12,7 +12,11 @@ import {
   QueueFullError,
 } from 'rdkafka-toolkit';
 import { startMockCluster } from 'rdkafka-toolkit/testing';
+import type { PackedRecords } from '../../src/binding/packed-records.ts';
+import { encodeRecord } from '../../src/client/encode-record.ts';
+import { PackedOutput } from '../../src/pool/packed-output.ts';
 import type { RuntimeVars } from '../../src/runtime-vars.ts';
+import { rawSerializer } from '../../src/serde.ts';
 import { type Services, startServices } from './services.ts';
 import { readAll } from './topics.ts';
 
@@ -161,6 +165,56 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
         values,
         Array.from({ length: 5_000 }, (_, index) => index),
       );
+    });
+
+    test('delivers packed blocks in order among single records, each record reported', async (t) => {
+      await using services = await startServices();
+      const topic = await services.topic('sink');
+      // Less than a block: what has no room waits for reports.
+      const producer = await open(services, { PRODUCER_QUEUE_MAX_RECORDS: '300' });
+      t.after(() => producer.close().catch(() => undefined));
+      await producer.send({ topic: await services.topic('other'), value: 'so that topics have other numbers here than in the block' });
+      const settings = { keySerializer: rawSerializer, valueSerializer: rawSerializer, sink: 'packed', recordMaxBytes: 1_000_000 } as const;
+      const block = (from: number, partition = 0): PackedRecords => {
+        const output = new PackedOutput();
+        for (let value = from; value < from + 999; value++) {
+          const record = {
+            topic,
+            partition: value === from + 500 ? partition : 0,
+            key: null,
+            value: String(value),
+            headers: { n: 'a' },
+            timestamp: value + 1,
+          };
+          output.add(record, encodeRecord(record, settings));
+        }
+        return output.take()!;
+      };
+      const deliveries: (Promise<unknown> | undefined)[] = [];
+      for (let from = 0; from < 5_000; from += 1_000) {
+        deliveries.push((await producer.enqueuePacked(block(from))).delivered);
+        deliveries.push(producer.send({ topic, partition: 0, value: String(from + 999), timestamp: from + 1_000 }));
+      }
+      await Promise.all(deliveries);
+      const records = await readAll(services, topic);
+      assert.deepEqual(
+        records.map(({ value, timestamp }) => [Number(value), timestamp]),
+        Array.from({ length: 5_000 }, (_, index) => [index, index + 1]),
+      );
+      assert.deepEqual(
+        records[1]!.headers.map(({ name, value }) => [name, String(value)]),
+        [['n', 'a']],
+      );
+      const refused = await producer.enqueuePacked(block(5_000, 99));
+      await assert.rejects(refused.delivered, (error: unknown) => {
+        assert.ok(error instanceof BatchDeliveryError);
+        assert.deepEqual(
+          error.failures.map((failure) => [failure.index, failure.error.kafkaCode]),
+          [[500, UNKNOWN_PARTITION]],
+        );
+        return true;
+      });
+      assert.equal((await readAll(services, topic)).length, 5_998);
     });
 
     test('takes none of a batch with a record that does not fit', async () => {

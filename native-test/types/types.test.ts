@@ -2,18 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { expectTypeOf } from 'expect-type';
 import {
+  type AvroDecimal,
   type AvroSchema,
+  type AvroValue,
   avroSchema,
   type Consumer,
   type ConsumerRecord,
   consumeMessage,
   consumeMessageBatch,
   createAvroConsumer,
+  createAvroDeserializer,
   createAvroProducer,
+  createAvroSerializer,
   createConsumer,
   createProducer,
   type Delivery,
   type Deserializer,
+  definePoolHandler,
+  defineSchema,
   enqueueAutoCommits,
   type HeadersDeserializer,
   isToolkitError,
@@ -30,9 +36,12 @@ import {
   runAsync,
   runBatch,
   runSync,
+  standardLogicalTypes,
   stringDeserializer,
   type ToolkitError,
   type Tracing,
+  Undecoded,
+  type undecodedAsRaw,
 } from 'rdkafka-toolkit';
 
 // The compiler checks this file: what stands inside the functions below is never called.
@@ -225,6 +234,96 @@ describe('types of a runner', () => {
       // @ts-expect-error one of a batch's outputs is no Alert
       await runBatch({ ...clients, handler: async () => mixed });
     });
+  });
+});
+
+describe('defineSchema', () => {
+  const order = defineSchema({
+    type: 'record',
+    name: 'Order',
+    namespace: 'shop',
+    fields: [
+      { name: 'id', type: 'long' },
+      { name: 'note', type: ['null', 'string'], default: null },
+      { name: 'state', type: { type: 'enum', name: 'State', symbols: ['NEW', 'DONE'] } },
+      { name: 'lines', type: { type: 'array', items: { type: 'record', name: 'Line', fields: [{ name: 'sku', type: 'string' }] } } },
+      { name: 'counts', type: { type: 'map', values: 'int' } },
+      { name: 'first', type: ['null', 'Line'] },
+      { name: 'last', type: 'shop.State' },
+      { name: 'mac', type: { type: 'fixed', name: 'Mac', size: 6 } },
+      { name: 'parent', type: ['null', 'Order'] },
+    ],
+  });
+
+  test('reads the type off a literal, names within it included', () => {
+    type Order = AvroValue<typeof order>;
+    expectTypeOf<Order['id']>().toEqualTypeOf<number>();
+    expectTypeOf<Order['note']>().toEqualTypeOf<string | null>();
+    expectTypeOf<Order['state']>().toEqualTypeOf<'NEW' | 'DONE'>();
+    expectTypeOf<Order['lines']>().toEqualTypeOf<{ sku: string }[]>();
+    expectTypeOf<Order['counts']>().toEqualTypeOf<{ [key: string]: number }>();
+    expectTypeOf<Order['first']>().toEqualTypeOf<{ sku: string } | null>();
+    expectTypeOf<Order['last']>().toEqualTypeOf<'NEW' | 'DONE'>();
+    expectTypeOf<Order['mac']>().toEqualTypeOf<Buffer>();
+    expectTypeOf<NonNullable<Order['parent']>['parent']>().toEqualTypeOf<Order['parent']>();
+  });
+
+  test('types longs and logical types as the options give them', () => {
+    const price = { type: 'bytes', logicalType: 'decimal', precision: 9, scale: 2 } as const;
+    const money = { fromAvro: (raw: number): `${number} EUR` => `${raw} EUR`, toAvro: (value: string): number => Number.parseFloat(value) };
+    const typed = defineSchema(
+      {
+        type: 'record',
+        name: 'T',
+        fields: [
+          { name: 'big', type: 'long' },
+          { name: 'price', type: price },
+          { name: 'at', type: ['null', { type: 'long', logicalType: 'timestamp-millis' }] },
+          { name: 'own', type: { type: 'long', logicalType: 'money' } },
+          { name: 'unknown', type: { type: 'int', logicalType: 'else' } },
+        ],
+      },
+      { long: 'bigint', logicalTypes: { ...standardLogicalTypes, money } },
+    );
+    expectTypeOf<AvroValue<typeof typed>>().branded.toEqualTypeOf<{
+      big: bigint;
+      price: AvroDecimal;
+      at: Date | null;
+      own: `${number} EUR`;
+      unknown: number;
+    }>();
+    const plain = defineSchema({ type: 'array', items: price });
+    expectTypeOf<AvroValue<typeof plain>>().toEqualTypeOf<Buffer[]>();
+  });
+
+  test('its types reach the handler of a pool, and its outputs are checked', () => {
+    compiled(() => {
+      const invoice = defineSchema({ type: 'record', name: 'Invoice', fields: [{ name: 'total', type: 'double' }] });
+      definePoolHandler(
+        ({ registry }) => ({
+          keyDeserializer: stringDeserializer,
+          valueDeserializer: createAvroDeserializer({ registry, readerSchema: order }),
+          valueSerializer: createAvroSerializer({ registry, schema: invoice }),
+        }),
+        ({ key, value }) => {
+          expectTypeOf(key).toEqualTypeOf<string | null>();
+          expectTypeOf(value.state).toEqualTypeOf<'NEW' | 'DONE'>();
+          return { topic: 'invoices', value: { total: 1 } };
+        },
+      );
+      definePoolHandler(
+        ({ registry }) => ({ valueSerializer: createAvroSerializer({ registry, schema: invoice }) }),
+        // @ts-expect-error the total is a number
+        () => ({ topic: 'invoices', value: { total: '1' } }),
+      );
+    });
+  });
+});
+
+test('what cannot be decoded is told apart by type', () => {
+  compiled((value: ReturnType<ReturnType<typeof undecodedAsRaw<Flight>>['deserialize']>) => {
+    if (value instanceof Undecoded) expectTypeOf(value.bytes).toEqualTypeOf<Buffer>();
+    else expectTypeOf(value).toEqualTypeOf<Flight>();
   });
 });
 

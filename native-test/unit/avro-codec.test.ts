@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { createAvroDeserializer, createAvroSerializer } from '../../src/avro/codec.ts';
+import { createAvroDeserializer } from '../../src/avro/deserializer.ts';
 import { type AvroSchemaJson, avroSchema } from '../../src/avro/schema.ts';
 import { createSchemaRegistry, type SchemaRegistryClient } from '../../src/avro/schema-registry.ts';
+import { createAvroSerializer } from '../../src/avro/serializer.ts';
 import { ConfigError, DecodeError, EncodeError, SchemaRegistryError } from '../../src/errors.ts';
 import { parseRuntimeVars } from '../../src/runtime-vars.ts';
 import type { Deserializer } from '../../src/serde.ts';

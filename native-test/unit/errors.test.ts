@@ -92,6 +92,13 @@ const table: Record<string, Row> = {
     fatal: false,
     fields: { status: 404, registryCode: 40403 },
   },
+  WorkerError: {
+    make: (options) => new errors.WorkerError('text', 3, options),
+    code: 'ERR_WORKER',
+    retriable: false,
+    fatal: false,
+    fields: { place: 3 },
+  },
   ClosedError: { make: (options) => new errors.ClosedError('text', options), code: 'ERR_CLOSED', retriable: false, fatal: false },
   StateError: { make: (options) => new errors.StateError('text', options), code: 'ERR_STATE', retriable: false, fatal: false },
   FatalError: { make: (options) => new errors.FatalError('text', options), code: 'ERR_FATAL', retriable: false, fatal: true },

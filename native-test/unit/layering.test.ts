@@ -12,14 +12,16 @@ const ranks: Readonly<Record<string, number>> = {
   binding: 2,
   client: 3,
   delivery: 4,
-  patterns: 5,
-  avro: 5,
-  metrics: 5,
-  http: 6,
-  stream: 6,
-  cli: 6,
-  testing: 6,
-  index: 7,
+  pool: 5,
+  patterns: 6,
+  avro: 6,
+  metrics: 6,
+  http: 7,
+  stream: 7,
+  cli: 7,
+  testing: 7,
+  index: 8,
+  worker: 8,
 };
 const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'abort.ts']);
 /** These meet in interfaces of lower layers only. */
@@ -28,7 +30,7 @@ const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 type Sources = ReadonlyMap<string, string>;
 
 function layerOf(path: string): string {
-  if (path === 'index.ts') return 'index';
+  if (path === 'index.ts' || path === 'worker.ts') return path.slice(0, -3);
   if (base.has(path)) return 'base';
   // The table of variables and the table of librdkafka's settings are one layer: `RDKAFKA_*` needs both.
   if (path === 'runtime-vars.ts') return 'config';
@@ -103,6 +105,18 @@ function findCycle(sources: Sources): string[] | undefined {
   return undefined;
 }
 
+/** Packages and files that are loaded with a file at run time, its own among them. */
+function loadedWith(sources: Sources, path: string, seen: Set<string> = new Set()): Set<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  const code = (sources.get(path) ?? '').replace(/^(?:import|export) type [^;]*;/gm, '');
+  for (const specifier of importsOf(code)) {
+    if (specifier.startsWith('.')) loadedWith(sources, target(path, specifier), seen);
+    else seen.add(specifier);
+  }
+  return seen;
+}
+
 function readSources(): Sources {
   const paths = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
   return new Map(paths.map((path) => [path, readFileSync(new URL(path, root), 'utf8')]));
@@ -122,6 +136,17 @@ describe('layers of src', () => {
 
   test('leave node-rdkafka to binding and the environment to runtime-vars, and export by name', () =>
     assert.deepEqual(ruleFaults(sources), []));
+
+  for (const entry of ['worker.ts', 'pool/worker.ts']) {
+    test(`${entry} loads nothing that does not load in a worker: no client, no registry client, no pool`, () => {
+      const loaded = loadedWith(sources, entry);
+      assert.ok(loaded.has('avsc') || loaded.has('binding/record-batch.ts'));
+      const wrong = [...loaded].filter((each) =>
+        /node-rdkafka|piscina|confluent-schema-registry|^client\/(consumer|producer)|^delivery\//.test(each),
+      );
+      assert.deepEqual(wrong, []);
+    });
+  }
 
   test('have no import cycle', () => assert.equal(findCycle(sources), undefined));
 });

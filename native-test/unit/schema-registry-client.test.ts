@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { inspect, promisify } from 'node:util';
-import { parseAvroType } from '../../src/avro/schema.ts';
+import { parseAvroType } from '../../src/avro/parse-type.ts';
 import { createSchemaRegistry, type SchemaRegistryClient, type SchemaRegistryOptions } from '../../src/avro/schema-registry.ts';
 import { ConfigError, SchemaRegistryError } from '../../src/errors.ts';
 import { parseRuntimeVars } from '../../src/runtime-vars.ts';

@@ -5,6 +5,7 @@ import { SchemaRegistry as KafkajsSchemaRegistry } from '@kafkajs/confluent-sche
 import { getSslContext } from '../config/security.ts';
 import { ConfigError, SchemaRegistryError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
+import type { RegisteredSchema, SchemaReference, SchemaSource } from '../serde.ts';
 
 /** Options of {@link createSchemaRegistry}; what is left out comes from the runtime variables. */
 export interface SchemaRegistryOptions {
@@ -18,15 +19,6 @@ export interface SchemaRegistryOptions {
   readonly token?: string | undefined;
   /** For one answer, retries included, in milliseconds. @default SCHEMA_REGISTRY_TIMEOUT_SECONDS */
   readonly timeoutMs?: number | undefined;
-}
-
-/** A schema as the registry holds it. */
-export interface RegisteredSchema {
-  readonly id: number;
-  /** JSON text. */
-  readonly text: string;
-  /** Texts of the schemas it refers to, each after those it needs itself. */
-  readonly references: readonly string[];
 }
 
 /** How long an id that the registry does not know is remembered as unknown, in milliseconds. */
@@ -43,7 +35,9 @@ interface HttpResponse {
 /** The client's REST calls. Used bare: its `register` insists on names and on a level of its own, its caches hide what was answered. */
 interface RegistryApi {
   readonly Schema: { find(path: { id: number }): Promise<HttpResponse> };
-  readonly Subject: Readonly<Record<'version' | 'latestVersion' | 'register' | 'registered', (request: object) => Promise<HttpResponse>>>;
+  readonly Subject: Readonly<
+    Record<'version' | 'latestVersion' | 'register' | 'registered' | 'compatible', (request: object) => Promise<HttpResponse>>
+  >;
 }
 
 interface SchemaAnswer {
@@ -56,7 +50,7 @@ interface SchemaAnswer {
  * A schema registry over Confluent's REST API. `@kafkajs/confluent-schema-registry` speaks HTTP; this adds what it lacks:
  * deadlines, one request for many misses of one id, a short memory of unknown ids, and errors that tell an outage from a "no".
  */
-export class SchemaRegistryClient {
+export class SchemaRegistryClient implements SchemaSource {
   /** Without credentials. */
   readonly url: string;
   readonly #api: RegistryApi;
@@ -176,19 +170,57 @@ export class SchemaRegistryClient {
    *
    * @throws SchemaRegistryError e.g. status 409 when it is incompatible with the subject's versions
    */
-  register(subject: string, text: string): Promise<number> {
+  register(subject: string, text: string, references: readonly SchemaReference[] = []): Promise<number> {
     const what = `the registration of a schema for ${subject}`;
-    return this.#idOnce(`register ${subject} ${text}`, () =>
-      this.#askId(what, () => this.#api.Subject.register({ subject, body: { schema: text } })),
+    const body = schemaBody(text, references);
+    return this.#idOnce(`register ${subject} ${JSON.stringify(body)}`, () =>
+      this.#askId(what, () => this.#api.Subject.register({ subject, body })),
     );
   }
 
   /** The id of a schema that is registered under the subject. @throws SchemaRegistryError when it is not */
-  lookup(subject: string, text: string): Promise<number> {
+  lookup(subject: string, text: string, references: readonly SchemaReference[] = []): Promise<number> {
     const what = `the id of a schema of ${subject}`;
-    return this.#idOnce(`lookup ${subject} ${text}`, () =>
-      this.#askId(what, () => this.#api.Subject.registered({ subject, body: { schema: text } })),
+    const body = schemaBody(text, references);
+    return this.#idOnce(`lookup ${subject} ${JSON.stringify(body)}`, () =>
+      this.#askId(what, () => this.#api.Subject.registered({ subject, body })),
     );
+  }
+
+  /**
+   * Whether a schema may become the subject's next version, by the subject's compatibility level. A subject without versions takes any.
+   *
+   * @throws SchemaRegistryError when the registry does not say
+   */
+  async isCompatible(subject: string, text: string, references: readonly SchemaReference[] = []): Promise<boolean> {
+    const body = schemaBody(text, references);
+    const what = `whether a schema fits ${subject}`;
+    try {
+      const answer = await this.#ask(what, () => this.#api.Subject.compatible({ subject, body }), saysCompatible);
+      return (answer as { is_compatible: boolean }).is_compatible;
+    } catch (error) {
+      if (error instanceof SchemaRegistryError && error.status === 404) return true;
+      throw error;
+    }
+  }
+
+  /**
+   * Fetches the newest schema of each subject ahead of the first record. Subjects without versions are left out.
+   *
+   * @throws SchemaRegistryError for anything else
+   */
+  async preload(subjects: readonly string[]): Promise<readonly RegisteredSchema[]> {
+    const loaded = await Promise.all(
+      subjects.map(async (subject) => {
+        try {
+          return [await this.schema(await this.latest(subject))];
+        } catch (error) {
+          if (error instanceof SchemaRegistryError && error.status === 404) return [];
+          throw error;
+        }
+      }),
+    );
+    return loaded.flat();
   }
 
   /** The id of the subject's newest version; asked anew each time. @throws SchemaRegistryError */
@@ -279,6 +311,14 @@ function parseUrl(text: string | undefined): URL {
     // Falls through: the text itself is not quoted, it may hold a password.
   }
   throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be an http:// or https:// URL']);
+}
+
+function schemaBody(schema: string, references: readonly SchemaReference[]): object {
+  return references.length === 0 ? { schema } : { schema, references };
+}
+
+function saysCompatible(data: unknown): boolean {
+  return typeof (data as { is_compatible?: unknown } | null)?.is_compatible === 'boolean';
 }
 
 function isSchemaAnswer(data: unknown): boolean {

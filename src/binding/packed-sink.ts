@@ -2,14 +2,12 @@ import { kafkaCodes } from '../kafka-codes.ts';
 import type { RawProducer } from './node-rdkafka.ts';
 import { openPackedProducer, type PackedEvent, type PackedProducer } from './packed.ts';
 import type { PackedHeaders } from './packed-headers.ts';
+import { OUTPUT_COLUMNS, type PackedRecords, unpackRecords } from './packed-records.ts';
 import type { EncodedHeaders, OnDelivery, RecordSink } from './record-sink.ts';
 
 /** Records and bytes that are handed to librdkafka at once; fewer when the event loop comes round before. */
 const SUBMIT_RECORDS = 1_000;
 const SUBMIT_BYTES = 512 * 1024;
-
-/** Int32 columns of a record: topic, partition, key length, value length, bytes of headers. */
-const COLUMNS = 5;
 
 /** Drains after which the event loop gets a turn. */
 const DRAINS_A_TURN = 4;
@@ -48,7 +46,7 @@ export class PackedSink implements RecordSink {
   readonly #onEvent: (event: PackedEvent) => void;
   readonly #topics = new Map<string, number>();
   #bytes = new Uint8Array(2 * SUBMIT_BYTES);
-  #columns = new Int32Array(COLUMNS * SUBMIT_RECORDS);
+  #columns = new Int32Array(OUTPUT_COLUMNS * SUBMIT_RECORDS);
   #timestamps = new Float64Array(SUBMIT_RECORDS);
   #count = 0;
   #used = 0;
@@ -90,7 +88,7 @@ export class PackedSink implements RecordSink {
     if (end > this.#bytes.length || this.#count === this.#timestamps.length) this.#grow(end);
     const count = this.#count++;
     if (count === 0) this.#firstTicket = ticket;
-    const column = count * COLUMNS;
+    const column = count * OUTPUT_COLUMNS;
     const columns = this.#columns;
     columns[column] = index;
     columns[column + 1] = partition ?? -1;
@@ -117,6 +115,36 @@ export class PackedSink implements RecordSink {
         this.submit();
       });
     }
+  }
+
+  addPacked(records: PackedRecords, from: number, to: number, firstTicket: number): void {
+    this.submit();
+    let at = from;
+    if (this.#count === 0 && !this.#submitting) {
+      const columns = this.#withOwnTopics(records);
+      while (at < to) {
+        at += this.#native.produce(records.bytes, columns, records.timestamps, at, to - at, firstTicket + at - from);
+        if (at === to) return;
+        const code = this.#native.lastError();
+        if (code === kafkaCodes.queueFull) break;
+        const refused = firstTicket + at++ - from;
+        setImmediate(() => this.#onDelivery(refused, code, -1, -1, -1));
+      }
+    }
+    // What librdkafka has no room for waits among the records that are staged, behind those before it.
+    let ticket = firstTicket + at - from;
+    for (const { topic, partition, key, value, timestamp, headers } of unpackRecords(records, at, to)) {
+      this.add(topic, partition, key, value, timestamp, headers, ticket++);
+    }
+  }
+
+  /** The block's columns with this client's numbers for its topics. */
+  #withOwnTopics({ topics, columns }: PackedRecords): Int32Array {
+    const own = topics.map((topic) => this.#topics.get(topic) ?? this.#topicIndex(topic));
+    if (own.every((index, theirs) => index === theirs)) return columns;
+    const mapped = columns.slice();
+    for (let column = 0; column < mapped.length; column += OUTPUT_COLUMNS) mapped[column] = own[mapped[column]!]!;
+    return mapped;
   }
 
   #topicIndex(topic: string): number {

@@ -83,6 +83,13 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
     for (let index = 0; index < this.length; index++) yield new ConsumerRecord(this, index);
   }
 
+  /** The same records, decoded otherwise. */
+  withDecoders<OK, OV, OH>(decoders: RecordDecoders<OK, OV, OH>): RecordBatch<OK, OV, OH> {
+    const other = new RecordBatch<OK, OV, OH>(this.length, this.#memory ?? this.loose!, this.columns, this.topics, decoders);
+    other.epoch = this.epoch;
+    return other;
+  }
+
   /** Keys, values and headers back to back. */
   get bytes(): Buffer {
     this.#bytes ??= Buffer.from(this.#packed());

@@ -1,4 +1,5 @@
 import type { PackedHeaders } from './packed-headers.ts';
+import type { PackedRecords } from './packed-records.ts';
 
 /** Headers as a sink takes them: node-rdkafka's objects for the portable one, packed bytes for the packed one. */
 export type EncodedHeaders = readonly object[] | PackedHeaders | undefined;
@@ -24,6 +25,11 @@ export interface RecordSink {
     headers: EncodedHeaders,
     ticket: number,
   ): void;
+  /**
+   * As {@link add} for records `from … to - 1` of a packed block, whose tickets count up from `firstTicket`. A sink that takes records one
+   * by one has none. The block belongs to the sink afterwards.
+   */
+  addPacked?(records: PackedRecords, from: number, to: number, firstTicket: number): void;
   /** Hands on at once what was added. */
   submit(): void;
   /** Serves the reports and events that are ready. */

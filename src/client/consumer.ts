@@ -90,6 +90,13 @@ export interface BatchOptions extends WaitOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** Records `from … to - 1` of a batch. */
+export interface BatchRange<K, V, H> {
+  readonly batch: RecordBatch<K, V, H>;
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
  * A Kafka consumer in a group, typed in key, value and headers. Made by `createConsumer`.
  *
@@ -275,6 +282,45 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     return records;
   }
 
+  /**
+   * @internal What is ready of one batch, handed over at once and without an object for each record. Waits as {@link consume}.
+   *
+   * @throws NoMessageError when not one came in time
+   */
+  async consumeRange({ timeoutMs = this.#settings.pollTimeoutMs, signal }: WaitOptions = {}): Promise<BatchRange<K, V, H>> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const first = this.#takeReady();
+      if (first !== undefined) {
+        const { batch, index } = first;
+        return { batch, from: index, to: this.#takeReadyOf(batch, Number.POSITIVE_INFINITY) };
+      }
+      if (performance.now() >= deadline) throw this.#noMessage(timeoutMs);
+      await this.#waitForRecord(deadline, signal);
+    }
+  }
+
+  /** Hands over what is ready of the current batch behind a first record; gives where it ends. */
+  #takeReadyOf(batch: RecordBatch<K, V, H>, count: number): number {
+    const from = this.#index;
+    // Whatever else must be looked at for each record is left to #takeReady.
+    if (this.#settings.minimumAgeMs > 0 || batch !== this.#batches[0]) return from;
+    const most = Math.min(batch.length, from + count, from + this.#keeper!.room);
+    let to = from;
+    if (batch.epoch === this.#epoch && !batch.preparesRecords) to = Math.max(from, most);
+    else {
+      while (to < most && (batch.epoch === this.#epoch || this.#isValid(batch, to))) {
+        const pending = batch.prepare(to);
+        // The promise is asked for again, and waited for, in #waitForRecord.
+        pending?.catch(() => undefined);
+        if (pending !== undefined) break;
+        to++;
+      }
+    }
+    if (to > from) this.#handOver(batch, to);
+    return to;
+  }
+
   /** Every record as it comes, for ever; ends when the consumer is closed. Leaving the loop does not close the consumer. */
   [Symbol.asyncIterator](): AsyncIterableIterator<ConsumerRecord<K, V, H>, void, undefined> {
     // By hand: an async generator takes three turns of the microtask queue a record, this takes one.
@@ -331,12 +377,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     if (first === undefined) return false;
     records.push(first);
     const { batch } = first;
-    // Whatever must be looked at for each record is left to #takeReady.
-    if (this.#settings.minimumAgeMs > 0 || batch.epoch !== this.#epoch || batch.preparesRecords || batch !== this.#batches[0]) return true;
     const from = this.#index;
-    const to = Math.min(batch.length, from + count - records.length, from + this.#keeper!.room);
+    const to = this.#takeReadyOf(batch, count - records.length);
     for (let index = from; index < to; index++) records.push(new ConsumerRecord(batch, index));
-    if (to > from) this.#handOver(batch, to);
     return true;
   }
 

@@ -1,8 +1,24 @@
-import { checkHeaderName } from '../binding/packed-headers.ts';
+import { checkHeaderName, type PackedHeaders } from '../binding/packed-headers.ts';
 import { EncodeError } from '../errors.ts';
 import type { HeadersInput } from '../serde.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Packed headers as a list. */
+export function unpackHeaders(packed: PackedHeaders | undefined): HeadersInput | undefined {
+  if (packed === undefined) return undefined;
+  const bytes = Buffer.from(packed.slab.buffer, packed.slab.byteOffset + packed.start, packed.length);
+  const headers: { name: string; value: Buffer | null }[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const nameEnd = at + 4 + bytes.readInt32LE(at);
+    const valueLength = bytes.readInt32LE(nameEnd);
+    const start = nameEnd + 4;
+    const end = start + Math.max(valueLength, 0);
+    headers.push({ name: bytes.toString('utf8', at + 4, nameEnd), value: valueLength < 0 ? null : bytes.subarray(start, end) });
+    at = end;
+  }
+  return headers;
+}
 
 /**
  * Headers in the shape node-rdkafka takes: one object with one property each, the value as text.

@@ -2,26 +2,23 @@ import { EventEmitter } from 'node:events';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import { errorOfCode, fromLibrdkafka, type RawError } from '../binding/node-rdkafka.ts';
-import { packHeaders } from '../binding/packed-headers.ts';
+import { OUTPUT_COLUMNS, type PackedRecords, unpackRecords } from '../binding/packed-records.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
-import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
+import type { RecordSink } from '../binding/record-sink.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
   type ConnectError,
   ConsumeError,
   DeliveryError,
-  EncodeError,
   FatalError,
   isToolkitError,
   QueueFullError,
-  RecordTooLargeError,
   StateError,
   TimeoutError,
   type ToolkitError,
 } from '../errors.ts';
 import { hintOf, isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
-import type { HeadersInput, Serializer } from '../serde.ts';
 import {
   BatchDelivery,
   type BatchDeliveryCallback,
@@ -33,45 +30,23 @@ import {
   type Outstanding,
   type RecordMetadata,
 } from './delivery.ts';
+import { type EncodedRecord, type EncodeSettings, encodeRecord, type ProducerRecord, prepareRecord } from './encode-record.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
-import { toRawHeaders } from './produce-headers.ts';
+import { toRawHeaders, unpackHeaders } from './produce-headers.ts';
 import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
 
-/** What librdkafka adds to key, value and headers when it compares a record with `message.max.bytes`: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD. */
-const RECORD_OVERHEAD_BYTES = 36;
+export type { ProducerRecord };
 
 /** A producer's settings, all resolved. */
-export interface ProducerSettings<K, V> {
+export interface ProducerSettings<K, V> extends EncodeSettings<K, V> {
   readonly config: RoutedConfig;
-  readonly sink: RecordSink['kind'];
   readonly queueMaxRecords: number;
   readonly queueMaxBytes: number;
-  readonly recordMaxBytes: number;
   readonly bootstrapServers: string;
-  readonly keySerializer: Serializer<K>;
-  readonly valueSerializer: Serializer<V>;
   readonly connectTimeoutMs: number;
   readonly queueFullTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
   readonly tokens: TokenRefresher | undefined;
-}
-
-interface Encoded {
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: EncodedHeaders;
-}
-
-/** A record to produce. */
-export interface ProducerRecord<K = Uint8Array | string | null, V = Uint8Array | string | null> {
-  readonly topic: string;
-  readonly value: V;
-  readonly key?: K | undefined;
-  /** Chosen by the partitioner (`PRODUCER_PARTITIONER`) when left out. */
-  readonly partition?: number | undefined;
-  readonly headers?: HeadersInput | undefined;
-  /** Milliseconds since the epoch. @default now */
-  readonly timestamp?: number | undefined;
 }
 
 /**
@@ -129,6 +104,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#fatal;
   }
 
+  /** @internal `message.max.bytes`. */
+  get recordMaxBytes(): number {
+    return this.#settings.recordMaxBytes;
+  }
+
   /** Records accepted whose delivery report is outstanding. */
   get inFlight(): number {
     return this.#ring.size;
@@ -183,14 +163,14 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Delivery> {
     this.#assertOpen();
-    const pending = this.#prepare(record);
+    const pending = prepareRecord(record, this.#settings);
     if (pending === undefined && !this.#mustWait()) {
-      const encoded = this.#encode(record);
+      const encoded = encodeRecord(record, this.#settings);
       if (!this.#isFull(encoded)) return this.#add(record, encoded, onDelivery, 0);
     }
     const deadline = this.#queueFullDeadline();
     return this.#queueUp(pending, signal, async (reserved) => {
-      const encoded = this.#encode(record);
+      const encoded = encodeRecord(record, this.#settings);
       await this.#roomFor(record.topic, encoded, deadline, signal);
       return this.#add(record, encoded, onDelivery, reserved);
     });
@@ -212,13 +192,13 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
       this.#noteTurn();
       return false;
     }
-    const pending = this.#prepare(record);
+    const pending = prepareRecord(record, this.#settings);
     if (pending !== undefined) {
       // Its failure is told by the `enqueue` that follows.
       pending.catch(ignore);
       return false;
     }
-    const encoded = this.#encode(record);
+    const encoded = encodeRecord(record, this.#settings);
     if (this.#isFull(encoded)) return false;
     this.#hand(record, encoded, new CallbackDelivery(record.topic, onDelivery), nextSequence(), 0);
     return true;
@@ -255,15 +235,87 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#assertOpen();
     const topic = records[0]?.topic;
     if (topic === undefined) throw new StateError('Expected at least one record to produce');
-    const pending = records.map((record) => this.#prepare(record)).filter((each) => each !== undefined);
+    const pending = records.map((record) => prepareRecord(record, this.#settings)).filter((each) => each !== undefined);
     const deadline = this.#queueFullDeadline();
     return this.#queueUp(pending.length === 0 ? undefined : Promise.all(pending), signal, async (reserved) => {
-      const encoded = records.map((record) => this.#encode(record));
+      const encoded = records.map((record) => encodeRecord(record, this.#settings));
       await this.#roomFor(topic, encoded[0]!, deadline, signal);
       const batch = new BatchDelivery(records.length, topic, onDelivery, reserved);
       await this.#addBatch(batch, records, encoded, signal);
       return batch;
     });
+  }
+
+  /**
+   * @internal As {@link enqueueBatch} for records that are packed already, e.g. by a worker. Their memory is this producer's from now on.
+   * What could not be taken fails in the delivery.
+   */
+  async enqueuePacked(
+    records: PackedRecords,
+    onDelivery?: BatchDeliveryCallback,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<BatchDelivery> {
+    this.#assertOpen();
+    return this.#queueUp(undefined, signal, async (reserved) => {
+      const batch = new BatchDelivery(records.length, records.topics[records.columns[0]!]!, onDelivery, reserved);
+      for (let from = 0; from < records.length; ) {
+        const to = this.#packedRoom(records, from);
+        if (to > from) this.#handPacked(batch, records, from, to);
+        else await this.#waitForPackedRoom(batch, records, from, signal);
+        from = to;
+      }
+      return batch;
+    });
+  }
+
+  /** Up to which record the queue has room. */
+  #packedRoom({ length, columns }: PackedRecords, from: number): number {
+    const { queueMaxRecords, queueMaxBytes } = this.#settings;
+    const most = Math.min(length, from + queueMaxRecords - this.#ring.size);
+    let { bytes } = this.#ring;
+    let to = from;
+    for (; to < most; to++) {
+      bytes += Math.max(columns[to * OUTPUT_COLUMNS + 3]!, 0);
+      if (bytes > queueMaxBytes) break;
+    }
+    return to;
+  }
+
+  /** When the queue stays full, the records from `from` on fail. */
+  async #waitForPackedRoom(batch: BatchDelivery, records: PackedRecords, from: number, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = this.#queueFullDeadline();
+    try {
+      while (this.#packedRoom(records, from) === from) {
+        this.#assertOpen();
+        if (performance.now() >= deadline) throw this.#queueFull(batch.topic);
+        await orAborted(this.#makeRoom(), signal);
+      }
+      this.#assertOpen();
+    } catch (error) {
+      const refused = isToolkitError(error) ? error : new StateError(`Records were not taken: ${String(error)}`, { cause: error });
+      for (let index = from; index < records.length; index++) {
+        const topic = records.topics[records.columns[index * OUTPUT_COLUMNS]!]!;
+        this.#fail(batch, index, this.#notTaken(refused, nextSequence(), topic));
+      }
+      throw refused;
+    }
+  }
+
+  #handPacked(batch: BatchDelivery, records: PackedRecords, from: number, to: number): void {
+    const firstTicket = this.#ring.nextTicket;
+    if (this.#ring.size === 0) this.#sink.watch(true);
+    this.#sinceTurn += to - from;
+    for (let index = from; index < to; index++) {
+      this.#ring.push(batch, nextSequence(), index, Math.max(records.columns[index * OUTPUT_COLUMNS + 3]!, 0));
+    }
+    if (this.#sink.addPacked !== undefined) {
+      this.#sink.addPacked(records, from, to, firstTicket);
+      return;
+    }
+    let ticket = firstTicket;
+    for (const { topic, partition, key, value, timestamp, headers } of unpackRecords(records, from, to)) {
+      this.#sink.add(topic, partition, key, value, timestamp, toRawHeaders(unpackHeaders(headers), topic), ticket++);
+    }
   }
 
   /**
@@ -303,7 +355,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   async #addBatch(
     batch: BatchDelivery,
     records: readonly ProducerRecord<K, V>[],
-    encoded: readonly Encoded[],
+    encoded: readonly EncodedRecord[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
     let refused: ToolkitError | undefined;
@@ -336,7 +388,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     await immediate();
   }
 
-  #isFull({ value }: Encoded): boolean {
+  #isFull({ value }: EncodedRecord): boolean {
     const { queueMaxRecords, queueMaxBytes } = this.#settings;
     return this.#ring.size >= queueMaxRecords || this.#ring.bytes + (value?.length ?? 0) > queueMaxBytes;
   }
@@ -345,45 +397,13 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return performance.now() + this.#settings.queueFullTimeoutMs;
   }
 
-  async #roomFor(topic: string, encoded: Encoded, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+  async #roomFor(topic: string, encoded: EncodedRecord, deadline: number, signal: AbortSignal | undefined): Promise<void> {
     while (this.#isFull(encoded)) {
       this.#assertOpen();
       if (performance.now() >= deadline) throw this.#queueFull(topic);
       await orAborted(this.#makeRoom(), signal);
     }
     this.#assertOpen();
-  }
-
-  /** What the serializers must fetch first; undefined when nothing. */
-  #prepare({ topic, key }: ProducerRecord<K, V>): Promise<void> | undefined {
-    const { keySerializer, valueSerializer } = this.#settings;
-    const value = valueSerializer.prepare?.({ topic, isKey: false });
-    const forKey = key === undefined ? undefined : keySerializer.prepare?.({ topic, isKey: true });
-    if (value === undefined || forKey === undefined) return value ?? forKey;
-    return Promise.all([value, forKey]).then(() => undefined);
-  }
-
-  #encode({ topic, key, value, headers, partition, timestamp }: ProducerRecord<K, V>): Encoded {
-    if (typeof topic !== 'string' || topic === '') throw new StateError(`Expected a topic to produce to, got ${JSON.stringify(topic)}`);
-    if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition <= 0x7fffffff)) {
-      throw new StateError(`Expected a partition of ${topic} from 0, got ${partition}`, { topic });
-    }
-    if (timestamp !== undefined && !(Number.isSafeInteger(timestamp) && timestamp >= 0)) {
-      throw new StateError(`Expected the timestamp of a record for ${topic} to be milliseconds since the epoch, got ${timestamp}`, {
-        topic,
-      });
-    }
-    const { keySerializer, valueSerializer, sink, recordMaxBytes } = this.#settings;
-    const encodedKey = key === undefined ? null : serialize(keySerializer, key, topic, true);
-    const encodedValue = serialize(valueSerializer, value, topic, false);
-    const packed = sink === 'packed' ? packHeaders(headers, topic) : undefined;
-    const bytes = (encodedKey?.length ?? 0) + (encodedValue?.length ?? 0);
-    // Headers are counted exactly only where they could matter: on the wire they take 10 bytes each beside name and value, here 8.
-    if (bytes + 1.25 * (packed?.length ?? 0) + RECORD_OVERHEAD_BYTES > recordMaxBytes) {
-      const exact = bytes + (packed?.wireBytes ?? 0);
-      if (exact + RECORD_OVERHEAD_BYTES > recordMaxBytes) throw tooLarge(topic, exact);
-    }
-    return { key: encodedKey, value: encodedValue, headers: sink === 'packed' ? packed : toRawHeaders(headers, topic) };
   }
 
   /**
@@ -396,13 +416,13 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return orAborted(delivery.delivered, options.signal);
   }
 
-  #add(record: ProducerRecord<K, V>, encoded: Encoded, onDelivery: DeliveryCallback | undefined, reserved: number): Delivery {
+  #add(record: ProducerRecord<K, V>, encoded: EncodedRecord, onDelivery: DeliveryCallback | undefined, reserved: number): Delivery {
     const delivery = new Delivery(nextSequence(), record.topic, onDelivery, reserved);
     this.#hand(record, encoded, delivery, delivery.sequence, 0);
     return delivery;
   }
 
-  #hand(record: ProducerRecord<K, V>, encoded: Encoded, outstanding: Outstanding, sequence: number, index: number): void {
+  #hand(record: ProducerRecord<K, V>, encoded: EncodedRecord, outstanding: Outstanding, sequence: number, index: number): void {
     const { topic, partition, timestamp } = record;
     const { key, value, headers } = encoded;
     const ticket = this.#ring.nextTicket;
@@ -580,24 +600,3 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
 }
 
 const ignore = (): void => undefined;
-
-function tooLarge(topic: string, bytes: number): RecordTooLargeError {
-  return new RecordTooLargeError(
-    `A record of ${bytes} bytes for ${topic} is too large. Raise MESSAGE_BATCH_MAX_MB (message.max.bytes), and max.message.bytes of the topic.`,
-    { topic, kafkaCode: kafkaCodes.messageSizeTooLarge },
-  );
-}
-
-function serialize<T>(serializer: Serializer<T>, value: T, topic: string, isKey: boolean): Buffer | null {
-  try {
-    return serializer.serialize(value, { topic, isKey });
-  } catch (error) {
-    const part = isKey ? 'key' : 'value';
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new EncodeError(`Cannot encode the ${part} of a record for ${topic}: ${reason}`, {
-      cause: error,
-      topic,
-      path: error instanceof EncodeError ? error.path : undefined,
-    });
-  }
-}

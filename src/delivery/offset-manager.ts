@@ -190,6 +190,17 @@ export class OffsetManager implements OffsetKeeper {
     for (const record of records) this.#finish(record, required);
   }
 
+  /** As {@link finish} for records of one batch of this consumer by their places in it, without an object for each. */
+  finishOf(batch: RecordBatch<unknown, unknown, unknown>, indexes: Iterable<number>): void {
+    const required = this.#required();
+    const { topicIndexes, partitions, offsets, epoch } = batch;
+    for (const index of indexes) {
+      const tracker = this.#assignedAt(topicIndexes[index]!, partitions[index]!)?.tracker;
+      if (tracker === undefined || epoch < tracker.epoch) continue;
+      if (tracker.finish(offsets[index]!, required)) this.#dirty = true;
+    }
+  }
+
   #finish(record: FinishedRecord, required: number): void {
     const { batch } = record;
     if (batch instanceof RecordBatch && batch.topics === this.#consumer.topicNames) {

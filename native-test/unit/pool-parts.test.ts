@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { unpackRecords } from '../../src/binding/packed-records.ts';
+import { columnBytes, RecordBatch } from '../../src/binding/record-batch.ts';
+import { encodeRecord } from '../../src/client/encode-record.ts';
+import { unpackHeaders } from '../../src/client/produce-headers.ts';
+import { packSegments, splitIntoLanes } from '../../src/pool/lanes.ts';
+import { ModeChooser, type PoolMode } from '../../src/pool/mode-chooser.ts';
+import { PackedOutput } from '../../src/pool/packed-output.ts';
+import { Lane, type PoolTask } from '../../src/pool/pool-task.ts';
+import { rawDeserializer, rawSerializer } from '../../src/serde.ts';
+
+const raw = { key: rawDeserializer, value: rawDeserializer, headers: undefined };
+
+interface Plain {
+  readonly partition: number;
+  readonly key: string | null;
+  readonly value: string | null;
+}
+
+/** A batch as the addon makes it, without headers. */
+function batchOf(records: readonly Plain[]): RecordBatch<unknown, unknown, unknown> {
+  const parts = records.flatMap(({ key, value }) => [Buffer.from(key ?? ''), Buffer.from(value ?? '')]);
+  const bytes = new Uint8Array(Buffer.concat(parts)).buffer;
+  const { length } = records;
+  const columns = new ArrayBuffer(columnBytes(length));
+  const starts = new Int32Array(columns, 16 * length, length + 1);
+  const batch = new RecordBatch<unknown, unknown, unknown>(length, bytes, columns, ['topic'], raw);
+  for (const [index, { partition, key, value }] of records.entries()) {
+    batch.offsets[index] = 100 + index;
+    batch.timestamps[index] = 5_000 + index;
+    batch.partitions[index] = partition;
+    batch.keyLengths[index] = key === null ? -1 : Buffer.byteLength(key);
+    batch.valueLengths[index] = value === null ? -1 : Buffer.byteLength(value);
+    starts[index + 1] = starts[index]! + Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '');
+  }
+  return batch;
+}
+
+const plain = fc.record({
+  partition: fc.nat({ max: 5 }),
+  key: fc.option(fc.string({ maxLength: 5 })),
+  value: fc.option(fc.string({ maxLength: 9 })),
+});
+
+describe('lanes', () => {
+  test('every record is in one lane, in order; those of a partition or key share one; a copy of a lane reads as its records', () => {
+    fc.assert(
+      fc.property(
+        fc.array(plain, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.constantFrom('partition', 'key', 'none'),
+        (records, count, order) => {
+          const batch = batchOf(records);
+          const from = records.length >> 2;
+          const lanes = splitIntoLanes(batch, from, records.length, count, order, 3);
+          const all = lanes.flatMap((indexes) => [...(indexes ?? [])]);
+          assert.deepEqual(
+            all.toSorted((a, b) => a - b),
+            records.map((_, index) => index).slice(from),
+          );
+          const homes = new Map<string, number>();
+          for (const [lane, indexes] of lanes.entries()) {
+            if (indexes === undefined || indexes.length === 0) continue;
+            assert.deepEqual(
+              [...indexes],
+              [...indexes].toSorted((a, b) => a - b),
+            );
+            const copy = packSegments([
+              { batch, indexes },
+              { batch, indexes },
+            ]);
+            const view = new RecordBatch<unknown, unknown, unknown>(copy.length, copy.bytes, copy.columns, copy.topics, raw);
+            for (const [place, index] of [...indexes, ...indexes].entries()) {
+              const [a, b] = [view.at(place), batch.at(index)];
+              assert.deepEqual([a.detach(), a.topic], [b.detach(), b.topic]);
+            }
+            for (const index of indexes) {
+              const { key, partition } = records[index]!;
+              const home = order === 'partition' || key === null ? `p${partition}` : `k${key}`;
+              if (order !== 'none') assert.equal(homes.get(home) ?? lane, lane);
+              homes.set(home, lane);
+            }
+          }
+        },
+      ),
+    );
+  });
+
+  test('a task is cut at any place without a record lost or twice', () => {
+    const batch = batchOf(Array.from({ length: 10 }, (_, index) => ({ partition: 0, key: null, value: String(index) })));
+    const lane = new Lane();
+    lane.push({ batch, indexes: Int32Array.of(0, 2, 4) });
+    lane.push({ batch, indexes: Int32Array.of(5, 6, 7, 9) });
+    const task = lane.take(5)!;
+    assert.deepEqual(indexesOf(task), [0, 2, 4, 5, 6]);
+    for (let cut = 0; cut <= 5; cut++) {
+      assert.deepEqual([...indexesOf(task.slice(0, cut)), ...indexesOf(task.slice(cut, 5))], [0, 2, 4, 5, 6]);
+      if (cut < 5) assert.equal(task.at(cut).index, indexesOf(task)[cut]);
+    }
+    lane.putBack(task.slice(1, 2), task.slice(2, 5));
+    assert.deepEqual([lane.take(9), lane.take(9), lane.take(9), lane.take(9)].map(indexesOf), [[2], [4, 5, 6], [7, 9], []]);
+  });
+
+  const indexesOf = (task: PoolTask | undefined): number[] => task?.segments.flatMap(({ indexes }) => [...indexes]) ?? [];
+});
+
+test('outputs come out of their block as they went in; what is rewound is not there', () => {
+  const settings = { keySerializer: rawSerializer, valueSerializer: rawSerializer, sink: 'packed', recordMaxBytes: 1_000_000 } as const;
+  const output = new PackedOutput();
+  const records = Array.from({ length: 3_000 }, (_, index) => ({
+    topic: `topic-${index % 3}`,
+    key: index % 5 === 0 ? null : `k${index}`,
+    value: index % 7 === 0 ? null : 'v'.repeat(index % 600),
+    partition: index % 2 === 0 ? undefined : index % 9,
+    timestamp: index % 4 === 0 ? undefined : 1_000 + index,
+    headers: index % 3 === 0 ? undefined : { a: String(index), b: null },
+  }));
+  for (const record of records) {
+    output.add(record, encodeRecord(record, settings));
+    const mark = output.mark();
+    output.add(record, encodeRecord(record, settings));
+    output.rewind(mark);
+  }
+  const block = output.take()!;
+  const read = [...unpackRecords(block, 0, 1_000), ...unpackRecords(block, 1_000, block.length)];
+  const text = (bytes: Uint8Array | null): string | null => (bytes === null ? null : String(bytes));
+  assert.equal(read.length, records.length);
+  for (const [index, { headers, ...rest }] of read.entries()) {
+    const { headers: sent, ...expected } = records[index]!;
+    assert.deepEqual({ ...rest, key: text(rest.key), value: text(rest.value) }, expected);
+    const list = [...((unpackHeaders(headers) ?? []) as Iterable<{ name: string; value: Uint8Array | null }>)];
+    assert.deepEqual(Object.fromEntries(list.map(({ name, value }) => [name, text(value)])), { ...sent });
+  }
+});
+
+describe('auto', () => {
+  /** Feeds windows of a load until the chooser has settled; gives the modes it went through. */
+  function settle(
+    chooser: ModeChooser,
+    load: Readonly<Record<PoolMode, readonly [mainMs: number, workMs: number]>>,
+    windows = 8,
+  ): PoolMode[] {
+    const modes: PoolMode[] = [];
+    for (let window = 0; window < windows; window++) {
+      const [mainMs, workMs] = load[chooser.mode];
+      modes.push(chooser.mode);
+      chooser.observe({ records: 1_000, mainMs, workMs });
+    }
+    return modes;
+  }
+
+  test('takes the pool for a heavy handler', () => {
+    const chooser = new ModeChooser(2, () => 0);
+    settle(chooser, { inline: [25, 24], pool: [2, 26] });
+    assert.equal(chooser.mode, 'pool');
+    assert.deepEqual(chooser.micros, { inline: 25, pool: 13 });
+  });
+
+  test('stays inline for a light one, without a trial when there is nothing to move', () => {
+    const light = new ModeChooser(2, () => 0);
+    settle(light, { inline: [3, 0.3], pool: [3, 1] });
+    assert.deepEqual([light.mode, light.switches], ['inline', 0]);
+    const even = new ModeChooser(2, () => 0);
+    settle(even, { inline: [3, 1.5], pool: [2.9, 4] });
+    assert.deepEqual([even.mode, even.switches], ['inline', 2]);
+  });
+
+  test('does not go back and forth over a difference within the margin', () => {
+    let now = 0;
+    const chooser = new ModeChooser(2, () => now);
+    settle(chooser, { inline: [10, 9], pool: [2, 19] });
+    assert.equal(String(chooser.mode), 'inline');
+    const before = chooser.switches;
+    for (let minute = 0; minute < 60; minute++) {
+      now += 60_000;
+      settle(chooser, { inline: [10, 9], pool: [2, 19] }, 3);
+      if (String(chooser.mode) === 'pool') settle(chooser, { inline: [10, 9], pool: [2, 19] }, 3);
+    }
+    assert.equal(chooser.mode, 'inline');
+    // Trials, ever rarer: two changes each.
+    assert.ok(chooser.switches - before <= 20, `${chooser.switches - before}`);
+  });
+
+  test('follows a handler that becomes heavy, and light again', () => {
+    let now = 0;
+    const chooser = new ModeChooser(4, () => now);
+    settle(chooser, { inline: [2, 1], pool: [1.9, 3] });
+    assert.equal(chooser.mode, 'inline');
+    settle(chooser, { inline: [40, 39], pool: [2, 42] }, 12);
+    assert.equal(chooser.mode, 'pool');
+    now += 700_000;
+    settle(chooser, { inline: [2, 1], pool: [3, 3] }, 12);
+    assert.equal(chooser.mode, 'inline');
+  });
+});

@@ -1,0 +1,216 @@
+import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ResourceLimits } from 'node:worker_threads';
+import { orAborted } from '../abort.ts';
+import type { ConsumerRecord } from '../binding/record-batch.ts';
+import type { BatchRange, Consumer } from '../client/consumer.ts';
+import type { Producer } from '../client/producer.ts';
+import { offsetManagerOf } from '../delivery/create-clients.ts';
+import type { OffsetManager } from '../delivery/offset-manager.ts';
+import { ClosedError, ConfigError, IncompatibleEnvironmentError, isToolkitError, NoMessageError } from '../errors.ts';
+import type { MetricsRecorder } from '../hooks.ts';
+import { BatchPool, type PoolStats } from '../pool/batch-pool.ts';
+import type { PoolOrder } from '../pool/lanes.ts';
+import type { PoolMode } from '../pool/mode-chooser.ts';
+import type { SchemaSource } from '../serde.ts';
+import type { RunOptions, RunResult } from './run.ts';
+import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
+
+/** Options of {@link runPool}. */
+export interface RunPoolOptions<K, V, H> extends Omit<RunOptions<K, V, H, never, never>, 'producer' | 'handlerTimeoutMs'> {
+  /**
+   * URL of the handler module, `new URL('./handler.js', import.meta.url)`: a compiled file whose default export is made by
+   * `definePoolHandler`. It decodes and encodes; the consumer and the producer of the runner move bytes.
+   */
+  readonly handler: URL;
+  /** Needed when the handler returns records. */
+  readonly producer?: Producer<never, never> | undefined;
+  /** Where the module's Avro schemas come from. Workers reach it through the main thread, each schema once. */
+  readonly registry?: SchemaSource | undefined;
+  /**
+   * `'pool'`: in workers; `'inline'`: on the main thread; `'auto'`: what is better on the live stream, measured anew now and then.
+   * @default 'auto'
+   */
+  readonly mode?: PoolMode | 'auto' | undefined;
+  /** Workers, each handling one record at a time. @default the machine's cores, less one for the main thread (at least one) */
+  readonly concurrency?: number | undefined;
+  /** Which records are handled one after the other: those of a partition, those with the same key, or none. @default 'partition' */
+  readonly order?: PoolOrder | undefined;
+  /** Records that go to a worker at once, at most. @default 1000 */
+  readonly taskRecords?: number | undefined;
+  /**
+   * How long a worker may take for such a task, in milliseconds. Then it is ended, and the task tried again; the record it hung at is told
+   * apart. Inline nothing can be ended. @default no limit
+   */
+  readonly taskTimeoutMs?: number | undefined;
+  /** Memory of a worker; one that exceeds it is replaced. @default Node's own */
+  readonly resourceLimits?: ResourceLimits | undefined;
+}
+
+/** A pool that runs, or is about to. */
+export interface PoolRunner {
+  /** What it is doing now. */
+  stats(): PoolStats;
+  /** Runs it until it is stopped. Once. @throws as {@link runPool} */
+  run(): Promise<RunResult>;
+}
+
+/**
+ * The asynchronous pattern with the handler in worker threads: whole batches go to a worker by transfer, are decoded, handled and encoded
+ * there, and the outputs come back packed and are produced without an object for each.
+ *
+ * Ordering: per partition (or key, by `order`), outputs included. Guarantee: at least once; an offset is stored when the outputs of its
+ * record are acknowledged. A worker that throws, exits, runs out of memory or hangs costs a second try of the task it was at, never an
+ * acknowledgement; a record that ends it twice goes to `onError` with a `WorkerError`. After a crash of the process the records since the
+ * last commit come again. When it is told to stop, tasks under way are finished; records that wait behind them come again.
+ *
+ * @throws the error that stopped it, after everything was closed; ShutdownError as `runAsync`
+ * @example
+ * await runPool({ consumer, producer, registry, handler: new URL('./handler.js', import.meta.url) });
+ */
+export function runPool<K, V, H>(options: RunPoolOptions<K, V, H>): Promise<RunResult> {
+  return createPoolRunner(options).run();
+}
+
+/**
+ * As {@link runPool}, with a handle to ask what it is doing.
+ *
+ * @throws ConfigError for options that cannot be
+ */
+export function createPoolRunner<K, V, H>(options: RunPoolOptions<K, V, H>): PoolRunner {
+  const { concurrency = Math.max(1, availableParallelism() - 1), taskRecords = 1_000, taskTimeoutMs } = options;
+  const faults = [
+    ...countFault('concurrency', concurrency),
+    ...countFault('taskRecords', taskRecords),
+    ...(taskTimeoutMs === undefined ? [] : countFault('taskTimeoutMs', taskTimeoutMs)),
+  ];
+  if (faults.length > 0) throw new ConfigError(faults);
+  return new Runner(options, concurrency, taskRecords);
+}
+
+function countFault(name: string, value: number): string[] {
+  return Number.isInteger(value) && value > 0 ? [] : [`Expected ${name} to be a whole number above 0, got ${value}`];
+}
+
+/** Longest pause before the next try during an outage. */
+const OUTAGE_MAX_MS = 5_000;
+
+class Runner<K, V, H> implements PoolRunner {
+  readonly #options: RunPoolOptions<K, V, H>;
+  readonly #pool: BatchPool;
+  readonly #manager: OffsetManager;
+  readonly #consumer: Consumer<K, V, H>;
+  readonly #metrics: MetricsRecorder | undefined;
+  #consumed = 0;
+  #outageMs = 0;
+
+  constructor(options: RunPoolOptions<K, V, H>, workers: number, taskRecords: number) {
+    const { consumer, producer, metrics } = options;
+    this.#options = options;
+    this.#consumer = consumer;
+    this.#metrics = metrics;
+    this.#manager = offsetManagerOf(consumer);
+    this.#pool = new BatchPool(
+      {
+        handler: options.handler.href,
+        recordMaxBytes: producer?.recordMaxBytes ?? 0,
+        sink: producer?.sink ?? 'packed',
+        produces: producer !== undefined,
+        mode: options.mode ?? 'auto',
+        workers,
+        order: options.order ?? 'partition',
+        taskRecords,
+        taskTimeoutMs: options.taskTimeoutMs,
+        resourceLimits: options.resourceLimits,
+        registry: options.registry,
+      },
+      {
+        produce: async (outputs) => {
+          await producer!.enqueuePacked(outputs);
+          metrics?.incMessagesProduced(outputs.length);
+        },
+        finish: (batch, indexes) => this.#manager.finishOf(batch, indexes),
+        decide: (error, batch, index) => this.#decide(error, batch.at(index) as ConsumerRecord<K, V, H>),
+      },
+    );
+  }
+
+  stats(): PoolStats {
+    return this.#pool.stats();
+  }
+
+  #decide(error: unknown, record: ConsumerRecord<K, V, H>): 'stop' | 'skip' {
+    this.#metrics?.incMessageErrors(error);
+    return this.#options.onError?.(error, record) ?? 'stop';
+  }
+
+  async run(): Promise<RunResult> {
+    const { closeClients = true, shutdownTimeoutMs } = this.#options;
+    const stop = new StopRequest({ ...this.#options, timeoutMs: shutdownTimeoutMs ?? this.#consumer.shutdownTimeoutMs });
+    let failure: unknown;
+    let wasCut = false;
+    try {
+      if (!this.#consumer.autoCommit) throw wrongAutoCommit();
+      const loop = this.#loop(stop.signal);
+      // A loop that is cut off settles late or never; what it says then concerns nobody.
+      loop.catch(() => undefined);
+      wasCut = await Promise.race([loop.then(() => false), stop.cut.then(() => true)]);
+    } catch (error) {
+      if (!((stop.signal.aborted || this.#consumer.closed) && error instanceof ClosedError)) failure = error;
+    }
+    await this.#pool.close();
+    const ended = await endClients(this.#options, closeClients, stop.remainingMs);
+    stop.release();
+    const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
+    failure ??= cut ? cutOff('runPool', stop, ended) : ended.failure;
+    if (failure !== undefined) throw failure;
+    const { producedRecords, skippedRecords } = this.#pool.stats();
+    return { consumed: this.#consumed, produced: producedRecords, skipped: skippedRecords, left: ended.left };
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const onStop = (): void => this.#pool.stop();
+    signal.addEventListener('abort', onStop, { once: true });
+    const ended = AbortSignal.any([signal, this.#pool.failed]);
+    try {
+      await this.#pool.start();
+      while (!signal.aborted && !this.#consumer.closed) {
+        const range = await this.#take(ended);
+        this.#pool.throwIfEnded();
+        this.#manager.throwIfFailed();
+        if (range === undefined) continue;
+        this.#consumed += range.to - range.from;
+        this.#metrics?.incMessagesConsumed(range.to - range.from);
+        await this.#pool.submit(range.batch as BatchRange<unknown, unknown, unknown>['batch'], range.from, range.to);
+      }
+      await this.#pool.drain();
+    } finally {
+      signal.removeEventListener('abort', onStop);
+    }
+  }
+
+  /** Undefined when there is nothing to handle in this turn. */
+  async #take(signal: AbortSignal): Promise<BatchRange<K, V, H> | undefined> {
+    try {
+      const range = await this.#consumer.consumeRange({ signal, timeoutMs: TAKE_MS });
+      this.#outageMs = 0;
+      return range;
+    } catch (error) {
+      if (error instanceof NoMessageError || signal.aborted) return undefined;
+      if (!isToolkitError(error) || !error.retriable || error.fatal) throw error;
+      // An outage of the brokers: nothing was taken.
+      this.#metrics?.incMessageErrors(error);
+      this.#outageMs = Math.min(OUTAGE_MAX_MS, Math.max(100, this.#outageMs * 2));
+      await orAborted(sleep(this.#outageMs), signal).catch(() => undefined);
+      return undefined;
+    }
+  }
+}
+
+/** How often a runner without records looks whether its outputs failed, or it has ended. */
+const TAKE_MS = 1_000;
+
+function wrongAutoCommit(): IncompatibleEnvironmentError {
+  const message = 'runPool needs CONSUMER_ENABLE_AUTO_COMMIT=true, and the consumer was made with false.';
+  return new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
+}

@@ -1,0 +1,66 @@
+import { createRequire } from 'node:module';
+import { workerData } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
+import type { PackedRecords } from '../binding/packed-records.ts';
+import { RecordBatch } from '../binding/record-batch.ts';
+import { loadHandler, RecordRunner, type RunnerSettings } from './record-runner.ts';
+import { RemoteSchemas } from './schema-channel.ts';
+import { type ThreadError, toThreadError } from './thread-error.ts';
+
+/** What a worker is made with. */
+export interface WorkerSettings extends RunnerSettings {
+  /** Name of the channel to the main thread's registry client. */
+  readonly channel: string;
+}
+
+/** Records to handle, in memory that is transferred. */
+export interface WorkerTask {
+  readonly length: number;
+  readonly bytes: ArrayBuffer;
+  readonly columns: ArrayBuffer;
+  readonly topics: readonly string[];
+  /** Shared with the main thread: which record is being handled, should the worker die over it. */
+  readonly progress: Int32Array;
+}
+
+/** What became of them. */
+export interface WorkerAnswer {
+  readonly done: number;
+  readonly error: ThreadError | undefined;
+  /** Its memory is transferred. */
+  readonly output: PackedRecords | undefined;
+  /** Time it took, in milliseconds. */
+  readonly elapsedMs: number;
+}
+
+const settings = workerData as WorkerSettings;
+const schemas = new RemoteSchemas(settings.channel);
+let runner: Promise<RecordRunner> | undefined;
+
+/** Piscina's CommonJS entry: its ESM one does not load in a worker on Node 20. */
+const { move, transferableSymbol, valueSymbol } = createRequire(import.meta.url)('piscina') as typeof Piscina;
+
+function transferring(answer: WorkerAnswer): unknown {
+  const { output } = answer;
+  if (output === undefined) return answer;
+  const memory = [output.bytes.buffer, output.columns.buffer, output.timestamps.buffer];
+  return move({ [transferableSymbol]: memory, [valueSymbol]: answer } as never);
+}
+
+/** Called by Piscina for each task. */
+export default async function handleTask({ length, bytes, columns, topics, progress }: WorkerTask): Promise<unknown> {
+  runner ??= loadHandler(settings.handler, { registry: schemas }).then((handler) => new RecordRunner(handler, settings));
+  const { decoders } = await runner;
+  const batch = new RecordBatch(length, bytes, columns, topics, decoders);
+  const startedAt = performance.now();
+  const outcome = await (await runner).run(
+    batch,
+    Int32Array.from({ length }, (_, index) => index),
+    { signal: schemas.signal },
+    (place) => {
+      progress[0] = place;
+    },
+  );
+  const error = outcome.error === undefined ? undefined : toThreadError(outcome.error);
+  return transferring({ done: outcome.done, error, output: outcome.output, elapsedMs: performance.now() - startedAt });
+}
