@@ -5,4 +5,8 @@ export interface MetricsRecorder {
   incMessagesConsumed(count: number): void;
   incMessagesProduced(count: number): void;
   incMessageErrors(error: unknown): void;
+  /** A record is tried again, in place or by way of a retry topic. */
+  recordRetried?(error: unknown): void;
+  /** A record went to the dead-letter topics. */
+  recordDeadLettered?(error: unknown): void;
 }

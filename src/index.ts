@@ -39,6 +39,8 @@ export {
   createProducer,
   type ProducerOptions,
 } from './delivery/create-clients.ts';
+export { type RecordOrigin, recordOrigin } from './delivery/failed-record.ts';
+export type { Backoff, ErrorClass, ErrorMatch, FailureOptions, FailureRoute, RetryTopic } from './delivery/failure-options.ts';
 export type { FinishedRecord } from './delivery/offset-manager.ts';
 export {
   ClosedError,
@@ -63,8 +65,12 @@ export {
   TimeoutError,
   ToolkitError,
   type ToolkitErrorOptions,
+  TransactionError,
+  type TransactionErrorKind,
 } from './errors.ts';
 export type { MetricsRecorder } from './hooks.ts';
+export { BatchItemError } from './patterns/batch-item-error.ts';
+export type { CircuitBreaker, CircuitBreakerOptions } from './patterns/circuit-breaker.ts';
 export {
   BatchDecodeError,
   type CleanupOptions,
@@ -78,19 +84,21 @@ export {
 } from './patterns/consume.ts';
 export { type ConsumeAllOptions, consumeAllMessages } from './patterns/consume-all.ts';
 export { type ProduceOptions, produceMessage, produceMessageCallback } from './patterns/produce.ts';
-export {
-  type BatchHandler,
-  type HandlerContext,
-  type HandlerResult,
-  type RecordHandler,
-  type RunBatchOptions,
-  type RunOptions,
-  type RunRecordOptions,
-  type RunResult,
-  runAsync,
-  runBatch,
-  runSync,
-} from './patterns/run.ts';
+export { runAsync, runBatch, runSync, runTransaction } from './patterns/run.ts';
+export type {
+  BatchHandler,
+  HandlerContext,
+  HandlerResult,
+  Order,
+  RecordHandler,
+  RunAsyncOptions,
+  RunBaseOptions,
+  RunBatchOptions,
+  RunOptions,
+  RunRecordOptions,
+  RunResult,
+  RunTransactionOptions,
+} from './patterns/run-options.ts';
 export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
 export {
   describeRuntimeVars,

@@ -3,6 +3,7 @@ import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { Loans } from './loans.ts';
 import {
   type Client,
   checkCode,
@@ -66,6 +67,7 @@ export class ConsumerHandle {
   readonly #raw: RawConsumer;
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
+  readonly #loans = new Loans();
   #closing = false;
   #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'storeOffsets'> | undefined;
 
@@ -253,9 +255,15 @@ export class ConsumerHandle {
     });
   }
 
+  /** Lets a call on another thread use the native client, which is not freed before it is over. */
+  lend<T>(use: (raw: RawConsumer) => Promise<T>): Promise<T> {
+    return this.#loans.track(use(this.#raw));
+  }
+
   /** Leaves the group and frees the native client. Waits for its callbacks at most `timeoutMs`; false when it took longer. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    if (!(await this.#loans.returned(timeoutMs))) return false;
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;

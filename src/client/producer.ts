@@ -4,6 +4,7 @@ import { orAborted } from '../abort.ts';
 import { errorOfCode, fromLibrdkafka, type RawError } from '../binding/node-rdkafka.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
 import type { EncodedHeaders, RecordSink } from '../binding/record-sink.ts';
+import type { TransactionCalls } from '../binding/transactions.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
@@ -20,10 +21,11 @@ import {
   type ToolkitError,
 } from '../errors.ts';
 import { hintOf, isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
-import type { HeadersInput, Serializer } from '../serde.ts';
+import { type HeadersInput, rawSerializer, type Serializer } from '../serde.ts';
 import {
   BatchDelivery,
   type BatchDeliveryCallback,
+  BatchDeliveryError,
   CallbackDelivery,
   Delivery,
   type DeliveryCallback,
@@ -32,6 +34,7 @@ import {
   type Outstanding,
   type RecordMetadata,
 } from './delivery.ts';
+import { DeliveryFailures } from './delivery-failures.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
 import { packedHeaderWireBytes, packHeaders, toRawHeaders } from './produce-headers.ts';
 import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
@@ -52,6 +55,8 @@ export interface ProducerSettings<K, V> {
   readonly connectTimeoutMs: number;
   readonly queueFullTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
+  /** librdkafka's `transaction.timeout.ms`; undefined without a `transactional.id`. */
+  readonly transactionTimeoutMs: number | undefined;
   readonly tokens: TokenRefresher | undefined;
 }
 
@@ -94,9 +99,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #inLine = 0;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
-  /** The failed records with the lowest and the highest number. */
-  #firstFailure: DeliveryError | undefined;
-  #lastFailure: DeliveryError | undefined;
+  readonly #failures = new DeliveryFailures();
   #unobservedFailure: DeliveryError | undefined;
   #fatal: FatalError | undefined;
   #onReports: (() => void)[] = [];
@@ -123,6 +126,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#state !== 'open';
   }
 
+  /** @internal How long a transaction may take; undefined when the producer has no `transactional.id`. */
+  get transactionTimeoutMs(): number | undefined {
+    return this.#settings.transactionTimeoutMs;
+  }
+
+  /** @internal The transactional calls. */
+  get transactions(): TransactionCalls {
+    return this.#handle.transactions;
+  }
+
   /** Records accepted whose delivery report is outstanding. */
   get inFlight(): number {
     return this.#ring.size;
@@ -136,16 +149,25 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     // Numbers are reserved in ascending order, so the first is the lowest.
     const reserved = this.#reserved.size === 0 ? undefined : this.#reserved.values().next().value;
     const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, reserved ?? Number.MAX_SAFE_INTEGER);
-    const failed = this.#firstFailure === undefined ? undefined : this.failure(since);
-    // Of many failures two are remembered: when the first is too old to matter, nothing since then counts as acknowledged.
-    const held = failed === undefined ? oldest : failed === this.#firstFailure ? failed.sequence : since + 1;
-    const lowest = Math.min(oldest, held);
+    const lowest = Math.min(oldest, this.#failures.heldFrom(since));
     return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
   }
 
   /** A record after number `since` that failed, if any: offsets behind it are held back for good. */
   failure(since = 0): DeliveryError | undefined {
-    return [this.#firstFailure, this.#lastFailure].find((error) => error !== undefined && error.sequence > since);
+    return this.#failures.after(since);
+  }
+
+  /** @internal Whoever was told of these failures has dealt with them: they hold no offset back any more. */
+  forgive(error: DeliveryError): void {
+    const each = error instanceof BatchDeliveryError ? error.failures.map((failure) => failure.error) : [error];
+    for (const { sequence } of each) this.#failures.forget(sequence);
+  }
+
+  /** @internal Failures up to now belong to a transaction that was aborted: nobody need be told. */
+  forgetFailures(): void {
+    this.#failures.clear();
+    this.#unobservedFailure = undefined;
   }
 
   /** @internal Called once, by `createProducer`. */
@@ -357,7 +379,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return Promise.all([value, forKey]).then(() => undefined);
   }
 
-  #encode({ topic, key, value, headers, partition, timestamp }: ProducerRecord<K, V>): Encoded {
+  #encode(record: ProducerRecord<K, V>): Encoded {
+    const { keySerializer, valueSerializer } = this.#settings;
+    return this.#encodeWith(record, keySerializer, valueSerializer);
+  }
+
+  #encodeWith<RK, RV>(
+    { topic, key, value, headers, partition, timestamp }: ProducerRecord<RK, RV>,
+    keySerializer: Serializer<RK>,
+    valueSerializer: Serializer<RV>,
+  ): Encoded {
     if (typeof topic !== 'string' || topic === '') throw new StateError(`Expected a topic to produce to, got ${JSON.stringify(topic)}`);
     if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition <= 0x7fffffff)) {
       throw new StateError(`Expected a partition of ${topic} from 0, got ${partition}`, { topic });
@@ -367,7 +398,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
         topic,
       });
     }
-    const { keySerializer, valueSerializer, sink, recordMaxBytes } = this.#settings;
+    const { sink, recordMaxBytes } = this.#settings;
     const encodedKey = key === undefined ? null : serialize(keySerializer, key, topic, true);
     const encodedValue = serialize(valueSerializer, value, topic, false);
     const packed = sink === 'packed' ? packHeaders(headers, topic) : undefined;
@@ -390,13 +421,40 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return orAborted(delivery.delivered, options.signal);
   }
 
+  /**
+   * @internal Produces bytes as they are, past the serializers, and waits for the acknowledgement. A failure is the caller's to deal with:
+   * no offset is held back by it.
+   *
+   * @throws DeliveryError when it was not delivered, and all that {@link enqueue} throws
+   */
+  async sendRaw(record: ProducerRecord<Buffer | null, Buffer | null>): Promise<RecordMetadata> {
+    this.#assertOpen();
+    const deadline = this.#queueFullDeadline();
+    const delivery = await this.#queueUp(undefined, undefined, async (reserved) => {
+      const encoded = this.#encodeWith(record, rawSerializer, rawSerializer);
+      await this.#roomFor(record.topic, encoded, deadline, undefined);
+      const owned = new Delivery(nextSequence(), record.topic, undefined, reserved, true);
+      this.#hand(record, encoded, owned, owned.sequence, 0);
+      // Asked for at once, so that a failure has been told to somebody.
+      owned.delivered.catch(ignore);
+      return owned;
+    });
+    return delivery.delivered;
+  }
+
   #add(record: ProducerRecord<K, V>, encoded: Encoded, onDelivery: DeliveryCallback | undefined, reserved: number): Delivery {
     const delivery = new Delivery(nextSequence(), record.topic, onDelivery, reserved);
     this.#hand(record, encoded, delivery, delivery.sequence, 0);
     return delivery;
   }
 
-  #hand(record: ProducerRecord<K, V>, encoded: Encoded, outstanding: Outstanding, sequence: number, index: number): void {
+  #hand(
+    record: Pick<ProducerRecord, 'topic' | 'partition' | 'timestamp'>,
+    encoded: Encoded,
+    outstanding: Outstanding,
+    sequence: number,
+    index: number,
+  ): void {
     const { topic, partition, timestamp } = record;
     const { key, value, headers } = encoded;
     const ticket = this.#ring.nextTicket;
@@ -459,8 +517,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 
   #fail(outstanding: Outstanding, index: number, error: DeliveryError): void {
-    if (error.sequence < (this.#firstFailure?.sequence ?? Number.POSITIVE_INFINITY)) this.#firstFailure = error;
-    if (error.sequence > (this.#lastFailure?.sequence ?? 0)) this.#lastFailure = error;
+    if (!outstanding.owned) this.#failures.add(error);
     if (!outstanding.observed) this.#unobservedFailure ??= error;
     try {
       if (outstanding.fail(index, error)) this.#unreserve(outstanding);
