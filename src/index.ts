@@ -84,6 +84,13 @@ export {
 } from './patterns/consume.ts';
 export { type ConsumeAllOptions, consumeAllMessages } from './patterns/consume-all.ts';
 export { type ProduceOptions, produceMessage, produceMessageCallback } from './patterns/produce.ts';
+export {
+  type DeadLetter,
+  type ReplayAction,
+  type ReplayOptions,
+  type ReplayResult,
+  replayDeadLetters,
+} from './patterns/replay.ts';
 export { runAsync, runBatch, runSync, runTransaction } from './patterns/run.ts';
 export type {
   BatchHandler,

@@ -6,6 +6,8 @@ const examples = [
   { name: 'sync-app', lastLine: /^sync-app: consumed 200, committed 200, invoices in the output topic 200$/ },
   { name: 'async-app', lastLine: /^async-app: consumed 500, invoices in the output topic 500$/ },
   { name: 'batch-upload', lastLine: /^batch-upload: consumed 450 in [1-9]\d* batches, orders in the store 450$/ },
+  { name: 'retries', lastLine: /^retries: retried 60, dead letters 10, put back 10, invoices 100$/ },
+  { name: 'transactions', lastLine: /^transactions: consumed 500, produced 500, invoices in the output topic 500$/ },
 ];
 
 // On the services of the environment, embedded ones without.

@@ -47,6 +47,8 @@ class FailureMetrics extends CountingMetrics {
   }
 }
 
+/** A group of the mock cluster that is not new waits for nearly a session before it assigns anything. */
+const shortSession = (real: boolean): Readonly<Record<string, string>> => (real ? {} : { CONSUMER_HEARTBEAT_TIMEOUT_SECONDS: '2' });
 const packed = nativeStatus().available && process.env.RDKAFKA_TOOLKIT_NATIVE !== 'off';
 const fast = { initialMs: 5, maxMs: 20 };
 
@@ -282,6 +284,8 @@ describe('records that fail', () => {
       PRODUCE_RETRY_TOPICS: again,
       PRODUCE_FAILURE_TOPICS: letters,
       RETRY_DELAY_SECONDS: '0.2',
+      RETRY_DELAY_FACTOR: '1',
+      ...shortSession(services.real),
     });
     await using clients = await openClients(vars, input);
     const done = counted(3 + 3 + 3);
@@ -312,7 +316,7 @@ describe('records that fail', () => {
   test('a delayed record comes when it is due, not before, and nobody waits for it', async () => {
     const [input, again] = [await services.topic('in'), await services.topic('again')];
     await fill(services, input, 200, { partition: 0 });
-    const vars = services.vars();
+    const vars = services.vars(shortSession(services.real));
     await using clients = await openClients(vars, input);
     const delayMs = 1_500;
     const failedAt = new Map<string, number>();
@@ -427,7 +431,7 @@ describe('records that fail', () => {
   test('without a place to go a failed record still stops the runner, or is skipped by onError', async () => {
     const input = await services.topic('in');
     await fill(services, input, 3, { partition: 0 });
-    const vars = services.vars();
+    const vars = services.vars(shortSession(services.real));
     {
       await using clients = await openClients(vars, input);
       const calls: number[] = [];

@@ -5,8 +5,7 @@ import type { RuntimeVars } from '../runtime-vars.ts';
 const DELAY_MAX_MS = 2_147_483_647;
 
 /** A class of errors, abstract ones included. */
-// biome-ignore lint/suspicious/noExplicitAny: only a constructor of any parameters takes every class.
-export type ErrorClass = abstract new (...args: any[]) => Error;
+export type ErrorClass = abstract new (...args: never[]) => Error;
 
 /** Which errors: of a class (or its subclasses), or those for which a function says so. */
 export type ErrorMatch = ErrorClass | ((error: unknown) => boolean);
