@@ -609,7 +609,7 @@ export const runtimeVarTable = {
     min: 1,
     max: 1_000,
     group: 'retries',
-    doc: 'How many times longer it rests in each next topic of `PRODUCE_RETRY_TOPICS`: by default 10 seconds, a minute, six minutes …',
+    doc: 'How many times longer it rests in each next topic of `PRODUCE_RETRY_TOPICS`: by default 10 seconds, a minute, six minutes and so on.',
   },
   PRODUCE_FAILURE_TOPICS: {
     type: 'list',

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConsumer, createProducer, runAsync } from 'rdkafka-toolkit';
+import { committedOffsets } from '../../native-test/support/topics.ts';
 import { contend, type Meter } from '../contender.ts';
 import { type Job, PARTITIONS_PER_TOPIC, varsOf } from '../job.ts';
 
@@ -46,14 +47,9 @@ async function run(job: Job, meter: Meter): Promise<string[]> {
   });
   await consumer.close();
   const faults = disordered > 0 ? [`${disordered} records out of the order of their key`] : [];
-  const committed = await committedRecords(job, topic);
+  const offsets = await committedOffsets(job, vars, topic);
+  const committed = offsets.reduce<number>((sum, offset) => sum + (offset ?? 0), 0);
   return committed === job.records ? faults : [...faults, `${committed} records committed instead of ${job.records}`];
-}
-
-async function committedRecords(job: Job, topic: string): Promise<number> {
-  await using consumer = await createConsumer({ vars: varsOf(job), topics: [topic] });
-  const partitions = Array.from({ length: PARTITIONS_PER_TOPIC }, (_, partition) => ({ topic, partition }));
-  return (await consumer.committed(partitions)).reduce<number>((sum, offset) => sum + (offset ?? 0), 0);
 }
 
 contend(run);

@@ -75,7 +75,6 @@ export class FailingHandler {
 
   async #failAsTold(name: string, rest: number): Promise<void> {
     if (rest === ALWAYS) throw new RangeError('always');
-    // biome-ignore lint/style/useThrowOnlyError: what a handler throws may be anything.
     if (rest === TEXT) throw 'just text';
     if ((rest !== ONCE && rest !== HANGING) || this.#failedOnce.has(name)) return;
     this.#failedOnce.add(name);

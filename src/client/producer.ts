@@ -99,6 +99,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #inLine = 0;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
+  /** Numbers of what is not produced yet and will be, until it is acknowledged. */
+  readonly #held = new Set<number>();
   readonly #failures = new DeliveryFailures();
   #unobservedFailure: DeliveryError | undefined;
   #fatal: FatalError | undefined;
@@ -147,8 +149,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    */
   acknowledgedSequence(since = 0): number {
     // Numbers are reserved in ascending order, so the first is the lowest.
-    const reserved = this.#reserved.size === 0 ? undefined : this.#reserved.values().next().value;
-    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, reserved ?? Number.MAX_SAFE_INTEGER);
+    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, lowestOf(this.#reserved), lowestOf(this.#held));
     const lowest = Math.min(oldest, this.#failures.heldFrom(since));
     return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
   }
@@ -162,6 +163,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   forgive(error: DeliveryError): void {
     const each = error instanceof BatchDeliveryError ? error.failures.map((failure) => failure.error) : [error];
     for (const { sequence } of each) this.#failures.forget(sequence);
+  }
+
+  /**
+   * @internal Offsets that are noted from now on wait until what this gives back is called: for a record that is sent by {@link sendRaw} until
+   * it arrives, however often.
+   */
+  hold(): () => void {
+    const number = nextSequence();
+    this.#held.add(number);
+    return () => void this.#held.delete(number);
   }
 
   /** @internal Failures up to now belong to a transaction that was aborted: nobody need be told. */
@@ -630,6 +641,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
 }
 
 const ignore = (): void => undefined;
+
+/** The first that was put in. */
+function lowestOf(numbers: ReadonlySet<number>): number {
+  return numbers.size === 0 ? Number.MAX_SAFE_INTEGER : numbers.values().next().value!;
+}
 
 function tooLarge(topic: string, bytes: number): RecordTooLargeError {
   return new RecordTooLargeError(

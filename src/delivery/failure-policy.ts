@@ -23,6 +23,8 @@ export interface FailureTools {
    * a failed delivery. @default true
    */
   readonly resend?: boolean | undefined;
+  /** Told each time a record could not be put aside and is sent again. */
+  readonly onResend?: ((failure: unknown) => void) | undefined;
 }
 
 /** These say that the service is broken or ending, not that a record is bad. */
@@ -131,7 +133,7 @@ export class FailurePolicy {
     to: Parameters<typeof putAside>[2],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { producer, metrics, resend = true } = this.#tools;
+    const { producer, metrics, onResend, resend = true } = this.#tools;
     for (let attempt = 1; ; attempt++) {
       try {
         // Not given up at the signal: what is on its way would come a second time.
@@ -140,6 +142,7 @@ export class FailurePolicy {
       } catch (failure) {
         if (!resend || !maySucceedLater(failure)) throw failure;
         metrics?.incMessageErrors(failure);
+        onResend?.(failure);
         await orAborted(sleep(this.#backoff(attempt)), signal);
       }
     }

@@ -61,6 +61,7 @@ export class ConcurrentEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> {
   override async end(): Promise<void> {
     try {
       await this.#lanes.stop();
+      await super.end();
     } finally {
       this.#stopWatching();
     }

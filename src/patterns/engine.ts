@@ -4,6 +4,7 @@ import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
 import { isToolkitError, NoMessageError, StateError, TransactionError } from '../errors.ts';
 import type { RecordContext } from '../serde.ts';
+import type { Holder } from './aside.ts';
 import { BatchItemError } from './batch-item-error.ts';
 import { CircuitGate } from './circuit-breaker.ts';
 import { decodeNow, enqueueAutoCommits } from './consume.ts';
@@ -16,7 +17,7 @@ import type { HandlerContext, HandlerResult, RecordHandler, RunBaseOptions, RunB
 const OUTAGE_MAX_MS = 5_000;
 
 /** What becomes of outputs. */
-export type OutputProducer<OK, OV> = Pick<Producer<OK, OV>, 'enqueue' | 'sendRaw' | 'throwIfFailed'>;
+export type OutputProducer<OK, OV> = Pick<Producer<OK, OV>, 'enqueue' | 'sendRaw' | 'throwIfFailed'> & Partial<Holder>;
 
 /** The loop of a runner, whichever the pattern: takes records, has them handled, and sees to those that fail. */
 export class Engine<K, V, H, OK, OV> {
@@ -43,7 +44,9 @@ export class Engine<K, V, H, OK, OV> {
     this.#wait = { signal };
     this.#turn = turn;
     this.#transactional = transactional;
-    this.#failures = new Failures(options, signal, { producer: options.producer, resend: !transactional });
+    const { producer } = options;
+    const holder = producer?.hold === undefined ? undefined : (producer as Holder);
+    this.#failures = new Failures(options, signal, { producer, holder, resend: !transactional });
     this.#circuit = options.circuitBreaker === undefined ? undefined : new CircuitGate(options.circuitBreaker, signal);
   }
 
@@ -57,11 +60,13 @@ export class Engine<K, V, H, OK, OV> {
   }
 
   turn(): Promise<void> {
+    this.#failures.throwIfFailed();
     return this.#turn(this);
   }
 
-  async end(): Promise<void> {
-    // A turn ends with nothing under way.
+  /** Waits for what is under way after the last turn. */
+  end(): Promise<void> {
+    return this.#failures.settled();
   }
 
   /** A turn with one record; `done` counts it as finished. */

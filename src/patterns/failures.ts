@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import { failureVarsOf, offsetManagerOf } from '../delivery/create-clients.ts';
-import { originOf } from '../delivery/failed-record.ts';
+import { type FailedRecord, originOf } from '../delivery/failed-record.ts';
 import { resolveFailureOptions } from '../delivery/failure-options.ts';
 import { type FailureDecision, FailurePolicy, type FailureTools } from '../delivery/failure-policy.ts';
 import { ClosedError, DeliveryError, TransactionError } from '../errors.ts';
+import { AsideQueue, type Holder } from './aside.ts';
 import type { RunBaseOptions } from './run-options.ts';
 
 /** Whether an error only says that the work was stopped. */
@@ -16,22 +17,46 @@ export function isStopReason(error: unknown, { reason }: AbortSignal): boolean {
 }
 
 type Decided = Exclude<FailureDecision, { readonly action: 'undecided' }>;
+type PutAsideDecision = Extract<FailureDecision, { readonly action: 'retry' | 'deadLetter' }>;
 
 /** What a runner does with records that failed: the policy's decisions carried out, and `onError` asked about the rest. */
 export class Failures<K, V, H> {
   readonly #options: RunBaseOptions<K, V, H>;
   readonly #policy: FailurePolicy;
   readonly #signal: AbortSignal;
+  /** Undefined where a turn ends with a commit: there every record waits until it is put aside. */
+  readonly #aside: AsideQueue | undefined;
   skipped = 0;
   retried = 0;
   deadLettered = 0;
 
   /** @throws ConfigError for wrong `failures`; StateError when they need a producer */
-  constructor(options: RunBaseOptions<K, V, H>, signal: AbortSignal, outlet: Pick<FailureTools, 'producer' | 'resend'>) {
+  constructor(
+    options: RunBaseOptions<K, V, H>,
+    signal: AbortSignal,
+    outlet: Pick<FailureTools, 'producer' | 'resend'> & { readonly holder: Holder | undefined },
+  ) {
     const { consumer, failures = {}, metrics } = options;
+    const { holder, producer, resend } = outlet;
     this.#options = options;
-    this.#policy = new FailurePolicy(resolveFailureOptions(failures, failureVarsOf(consumer)), { ...outlet, metrics });
     this.#signal = signal;
+    this.#aside = holder === undefined || !consumer.autoCommit ? undefined : new AsideQueue(holder, (error) => this.#isStop(error));
+    const onResend = (): void => this.#aside?.trouble();
+    this.#policy = new FailurePolicy(resolveFailureOptions(failures, failureVarsOf(consumer)), { producer, metrics, resend, onResend });
+  }
+
+  /** @throws what kept a record from being put aside for good */
+  throwIfFailed(): void {
+    this.#aside?.throwIfFailed();
+  }
+
+  /** Waits for the records on their way to retry and dead-letter topics. */
+  async settled(): Promise<void> {
+    await this.#aside?.settled();
+  }
+
+  #isStop(error: unknown): boolean {
+    return (this.#signal.aborted || this.#options.consumer.closed) && isStopReason(error, this.#signal);
   }
 
   /** Has the consumer take delayed records back when they are due. */
@@ -78,8 +103,8 @@ export class Failures<K, V, H> {
 
   /** Undefined when it is left to `onError`: the policy has no place for it, or the runner is ending. */
   #decide(error: unknown, record: ConsumerRecord<K, V, H>, attempt: number): Decided | undefined {
-    const { consumer, metrics } = this.#options;
-    if ((this.#signal.aborted || consumer.closed) && isStopReason(error, this.#signal)) throw error;
+    const { metrics } = this.#options;
+    if (this.#isStop(error)) throw error;
     // The transaction is at an end: all of its records come again.
     if (error instanceof TransactionError) throw error;
     metrics?.incMessageErrors(error);
@@ -103,12 +128,19 @@ export class Failures<K, V, H> {
         break;
       case 'retry':
       case 'deadLetter':
-        await this.#policy.putAside(decision, record.detach(), error, attempt, this.#signal);
-        if (decision.action === 'retry') this.retried++;
-        else this.deadLettered++;
+        await this.#putAside(decision, error, record.detach(), attempt);
     }
     this.#forgive(error);
     return decision.action === 'attempt';
+  }
+
+  async #putAside(decision: PutAsideDecision, error: unknown, record: FailedRecord, attempt: number): Promise<void> {
+    const send = async (): Promise<void> => {
+      await this.#policy.putAside(decision, record, error, attempt, this.#signal);
+      if (decision.action === 'retry') this.retried++;
+      else this.deadLettered++;
+    };
+    await (this.#aside === undefined ? send() : this.#aside.add(send));
   }
 
   /** An output that failed is made again with its record, or put aside with it. */

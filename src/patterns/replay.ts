@@ -14,6 +14,15 @@ const IN_FLIGHT_MAX = 1_000;
 
 const COMMIT_TIMEOUT_MS = 30_000;
 
+/** One that was interrupted keeps the next one waiting no longer than a short session. */
+const READING = {
+  'enable.auto.commit': false,
+  'auto.offset.reset': 'earliest',
+  'group.instance.id': '',
+  'session.timeout.ms': 6_000,
+  'heartbeat.interval.ms': 1_000,
+} as const;
+
 /** A dead letter, and where it comes from. */
 export interface DeadLetter {
   readonly record: ConsumerRecord;
@@ -75,8 +84,14 @@ export async function replayDeadLetters(options: ReplayOptions = {}): Promise<Re
   let consumer: Consumer | undefined;
   try {
     const groupId = options.groupId ?? `${vars.APP_NAME ?? topics[0]}.replay`;
-    const config = { ...options.config, 'enable.auto.commit': false, 'auto.offset.reset': 'earliest', 'group.instance.id': '' };
-    consumer = await createConsumer({ vars, topics, groupId, config, producers: [], signal: options.signal });
+    consumer = await createConsumer({
+      vars,
+      topics,
+      groupId,
+      config: { ...options.config, ...READING },
+      producers: [],
+      signal: options.signal,
+    });
     return await new Replay(options, consumer, producer).run();
   } finally {
     await shutdownCleanup({ consumer, producer });
