@@ -1,6 +1,17 @@
 import { type Environment, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
 
-export const MODES = ['async', 'iterate', 'sync', 'batch', 'pipeline', 'produce', 'produce-batch', 'idle'] as const;
+export const MODES = [
+  'async',
+  'iterate',
+  'sync',
+  'batch',
+  'pipeline',
+  'produce',
+  'produce-batch',
+  'idle',
+  'concurrent',
+  'transaction',
+] as const;
 
 /** What a contender does with records; `bench/README.md` describes each. */
 export type Mode = (typeof MODES)[number];
@@ -10,6 +21,8 @@ export const CLIENTS = [
   'rdkafka-toolkit-portable',
   'rdkafka-toolkit-unsafe',
   'rdkafka-toolkit-metrics',
+  'rdkafka-toolkit-sequential',
+  'rdkafka-toolkit-at-least-once',
   'node-rdkafka',
   'kafkajs',
   'confluent-kafka-python',
@@ -18,7 +31,8 @@ export const CLIENTS = [
 
 /**
  * Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `-unsafe` the toolkit storing offsets without
- * waiting for the outputs, `-metrics` the toolkit with a metrics manager that is pushed, `rdkafka_performance` librdkafka's own C program.
+ * waiting for the outputs, `-metrics` the toolkit with a metrics manager that is pushed, `-sequential` the toolkit with one record at a time,
+ * `-at-least-once` its batch pattern without transactions, `rdkafka_performance` librdkafka's own C program.
  */
 export type ClientName = (typeof CLIENTS)[number];
 
@@ -31,8 +45,22 @@ const MODES_OF: Partial<Record<ClientName, readonly Mode[]>> = {
   rdkafka_performance: ['batch', 'produce'],
 };
 
+/** Modes in which the toolkit is compared with itself: with what. */
+const OWN_REFERENCES: Partial<Record<Mode, ClientName>> = {
+  concurrent: 'rdkafka-toolkit-sequential',
+  transaction: 'rdkafka-toolkit-at-least-once',
+};
+
+/** What the toolkit is compared with in a mode of its own; undefined in the others. */
+export function ownReference(mode: Mode): ClientName | undefined {
+  return OWN_REFERENCES[mode];
+}
+
 /** Whether there is a contender for this client and mode. */
 export function canRun(client: ClientName, mode: Mode): boolean {
+  const reference = OWN_REFERENCES[mode];
+  if (reference !== undefined) return client === 'rdkafka-toolkit' || client === reference;
+  if (Object.values(OWN_REFERENCES).includes(client)) return false;
   return MODES_OF[client]?.includes(mode) ?? true;
 }
 
@@ -89,11 +117,12 @@ export interface Row extends Omit<Report, 'faults'>, Contestant {
 
 /** The environment's runtime variables with the job's own, the same for every client. */
 export function varsOf({
+  client,
   mode,
   vars,
   bootstrapServers,
   groupId,
-}: Pick<Job, 'mode' | 'vars' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
+}: Pick<Job, 'client' | 'mode' | 'vars' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
   const environment: Environment = {
     ...process.env,
     ...vars,
@@ -101,7 +130,7 @@ export function varsOf({
     APP_NAME: groupId,
     CONSUMER_STATIC_MEMBERSHIP: 'false',
     CONSUMER_AUTO_OFFSET_RESET: 'earliest',
-    CONSUMER_ENABLE_AUTO_COMMIT: String(mode !== 'sync'),
+    CONSUMER_ENABLE_AUTO_COMMIT: String(mode !== 'sync' && !(mode === 'transaction' && client === 'rdkafka-toolkit')),
   };
   return parseRuntimeVars(environment);
 }

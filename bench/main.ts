@@ -35,7 +35,8 @@ async function runAll(options: BenchOptions, broker: Broker): Promise<{ rows: Ro
     : undefined;
   bar?.start(jobs.length, 0, { name: 'filling the topics' });
   try {
-    if (options.modes.some((mode) => !['produce', 'produce-batch', 'idle'].includes(mode))) await fillInput(broker, options.records);
+    if (options.modes.some((mode) => !['produce', 'produce-batch', 'idle', 'concurrent'].includes(mode)))
+      await fillInput(broker, options.records);
     for (const [done, job] of jobs.entries()) {
       const name = `${job.mode} ${contestantName(job)}, repeat ${job.repeat}`;
       bar?.update(done, { name });

@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util';
 import { ConfigError } from 'rdkafka-toolkit';
 import { mockRecordsMax } from './broker.ts';
-import { CLIENTS, type ClientName, type Contestant, MODES, type Mode } from './job.ts';
+import { CLIENTS, type ClientName, type Contestant, MODES, type Mode, ownReference } from './job.ts';
 import { whyMissing } from './programs.ts';
 
 export const USAGE: string = `npm run bench -- [options]
   --modes LIST     of ${MODES.join(',')} (default: all)
   --peers LIST     of ${CLIENTS.slice(1).join(',')},
                    none, or all that are there (default: the first two)
-  --records N      records a run (default 400000; sync takes a fraction of it, idle a hundred)
+  --records N      records a run (default 400000; sync and concurrent take a fraction of it, idle a hundred)
   --repeats R      (default 3)
   --json FILE      writes every run as a row
   --sweep VAR=A,B  measures the toolkit with its defaults beside the toolkit with each value; may be given again
@@ -31,6 +31,9 @@ export interface BenchOptions {
   readonly records: number;
   readonly syncRecords: number;
   readonly idleRecords: number;
+  /** Of the mode `concurrent`, 256 at a time and one at a time. */
+  readonly concurrentRecords: number;
+  readonly sequentialRecords: number;
   readonly repeats: number;
   readonly json: string | undefined;
   /** Undefined: the embedded mock broker. */
@@ -73,17 +76,26 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   }
   const variants = (values.sweep ?? []).flatMap((text) => sweep(text, faults));
   if (faults.length > 0) throw new ConfigError(faults);
+  const references = modes.map(ownReference);
   return {
     modes,
     contestants:
       variants.length > 0
         ? [{ client: 'rdkafka-toolkit', vars: {} }, ...variants]
-        : CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client)).map((client) => ({ client, vars: {} })),
+        : CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.includes(client) || references.includes(client)).map(
+            (client) => ({
+              client,
+              vars: {},
+            }),
+          ),
     topics,
     headers,
     records,
     syncRecords: Math.min(records, Math.max(50, Math.round(records * SYNC_SHARE))),
     idleRecords: values.smoke ? 10 : 100,
+    // All in one topic of 4 partitions.
+    concurrentRecords: Math.min(records, 100_000),
+    sequentialRecords: Math.min(records, values.smoke ? 200 : 1_500),
     repeats,
     json: values.json,
     bootstrapServers: values.kafka ? kafkaAddress : undefined,

@@ -4,7 +4,7 @@ import { type RoutedConfig, routeConfig } from '../src/config/librdkafka-config.
 import { producerSettings } from '../src/config/producer-config.ts';
 import { redactConfig } from '../src/config/redact.ts';
 import type { Broker } from './broker.ts';
-import { contestantName, type Mode, type Row, varsOf } from './job.ts';
+import { contestantName, type Mode, ownReference, type Row, varsOf } from './job.ts';
 import type { BenchOptions } from './options.ts';
 import { pairedRatio, summarize } from './statistics.ts';
 
@@ -58,7 +58,7 @@ function medianOf(group: readonly Row[], figure: 'p50Ms' | 'p99Ms' | 'rssMb'): n
 function formatRatio(group: readonly Row[], rows: readonly Row[], reference: string): string {
   const { mode, headers } = group[0]!;
   const comparable = rows.filter((row) => row.headers === headers);
-  const ratio = ratioToReference(comparable, mode, contestantName(group[0]!), reference);
+  const ratio = ratioToReference(comparable, mode, contestantName(group[0]!), ownReference(mode) ?? reference);
   return ratio === undefined ? '' : ratio.toFixed(2);
 }
 
@@ -75,7 +75,7 @@ export function ratioToReference(rows: readonly Row[], mode: Mode, name: string,
 
 /** The librdkafka settings all clients run with. */
 export function formatSettings({ modes }: BenchOptions, { bootstrapServers }: Broker): string {
-  const vars = varsOf({ mode: modes[0] ?? 'async', vars: {}, bootstrapServers, groupId: 'bench' });
+  const vars = varsOf({ client: 'rdkafka-toolkit', mode: modes[0] ?? 'async', vars: {}, bootstrapServers, groupId: 'bench' });
   const lines: string[] = [];
   if (modes.some((mode) => !mode.startsWith('produce'))) lines.push(`consumer ${show(routeConfig('consumer', consumerSettings(vars)))}`);
   if (modes.some((mode) => mode.startsWith('produce') || mode === 'pipeline'))

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { ToolkitError } from 'rdkafka-toolkit';
 import type { Broker } from './broker.ts';
-import { canRun, type Job, type Report, type Row } from './job.ts';
+import { type ClientName, canRun, type Job, type Mode, type Report, type Row } from './job.ts';
 import type { BenchOptions } from './options.ts';
 import { RECORD_BYTES } from './records.ts';
 
@@ -34,7 +34,7 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
             groupId: `${inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
             inputTopics,
             outputTopics: broker.outputTopics,
-            records: mode === 'sync' ? options.syncRecords : mode === 'idle' ? options.idleRecords : options.records,
+            records: recordsOf(options, client, mode),
             headers,
           });
         }
@@ -42,6 +42,13 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
     }
   }
   return jobs;
+}
+
+function recordsOf(options: BenchOptions, client: ClientName, mode: Mode): number {
+  if (mode === 'sync') return options.syncRecords;
+  if (mode === 'idle') return options.idleRecords;
+  if (mode === 'concurrent') return client === 'rdkafka-toolkit' ? options.concurrentRecords : options.sequentialRecords;
+  return options.records;
 }
 
 /** Runs a job in a fresh process and waits for its end. */
@@ -53,7 +60,7 @@ export async function runJob(job: Job & { readonly repeat: number }): Promise<Ou
 
 function report(job: Job): Promise<Report> {
   const name = `${job.client}-${job.mode}`;
-  const file = name.replace(/-portable|-unsafe|-metrics/, '');
+  const file = name.replace(/-portable|-unsafe|-metrics|-sequential|-at-least-once/, '');
   const env = job.client === 'rdkafka-toolkit-portable' ? { ...process.env, RDKAFKA_TOOLKIT_NATIVE: 'off' } : process.env;
   const child = fork(new URL(`contenders/${file}.js`, import.meta.url), { timeout: RUN_TIMEOUT_MS, env });
   return new Promise((resolve, reject) => {

@@ -14,6 +14,9 @@ export type ErrorCode =
   | 'ERR_COMMIT'
   | 'ERR_ENCODE'
   | 'ERR_DECODE'
+  | 'ERR_BATCH_ITEM'
+  | 'ERR_TRANSACTION'
+  | 'ERR_FENCED'
   | 'ERR_SCHEMA_REGISTRY'
   | 'ERR_WORKER'
   | 'ERR_CLOSED'
@@ -231,6 +234,23 @@ export class ShutdownError extends ToolkitError {
   constructor(message: string, left: Leftovers, options: ToolkitErrorOptions = {}) {
     super('ERR_SHUTDOWN', message, options);
     this.left = left;
+  }
+}
+
+/**
+ * What a failed step of a transaction leaves to do. `abortable`: abort it and begin anew. `timedOut`: its outcome is unknown, the producer is of
+ * no use any more. `fenced`: another producer took the `transactional.id` over. `fatal`: the producer is dead. `retriable`: the same step again.
+ */
+export type TransactionErrorKind = 'retriable' | 'abortable' | 'timedOut' | 'fenced' | 'fatal';
+
+/** A step of a transaction failed; `kind` says what is left to do. */
+export class TransactionError extends ToolkitError {
+  readonly kind: TransactionErrorKind;
+
+  constructor(message: string, kind: TransactionErrorKind, options: ToolkitErrorOptions = {}) {
+    const fatal = kind === 'fenced' || kind === 'fatal';
+    super(kind === 'fenced' ? 'ERR_FENCED' : 'ERR_TRANSACTION', message, { retriable: !fatal, fatal, ...options });
+    this.kind = kind;
   }
 }
 

@@ -55,6 +55,8 @@ export {
   createProducer,
   type ProducerOptions,
 } from './delivery/create-clients.ts';
+export { type RecordOrigin, recordOrigin } from './delivery/failed-record.ts';
+export type { Backoff, ErrorClass, ErrorMatch, FailureOptions, FailureRoute, RetryTopic } from './delivery/failure-options.ts';
 export type { FinishedRecord } from './delivery/offset-manager.ts';
 export {
   ClosedError,
@@ -79,6 +81,8 @@ export {
   TimeoutError,
   ToolkitError,
   type ToolkitErrorOptions,
+  TransactionError,
+  type TransactionErrorKind,
   WorkerError,
 } from './errors.ts';
 export type { AnyHandler, MetricsRecorder } from './hooks.ts';
@@ -92,6 +96,8 @@ export type { PushStatus } from './metrics/push-counts.ts';
 export { createMetricsPusher, MetricsPusher, type MetricsPusherOptions } from './metrics/pusher.ts';
 export { type MetricsPushing, type PushingOptions, startPushingMetrics } from './metrics/start-pushing.ts';
 export { createTracing, type OpenTelemetryApi, type Tracing, type TracingOptions } from './metrics/tracing.ts';
+export { BatchItemError } from './patterns/batch-item-error.ts';
+export type { CircuitBreaker, CircuitBreakerOptions } from './patterns/circuit-breaker.ts';
 export {
   BatchDecodeError,
   type CleanupOptions,
@@ -107,18 +113,27 @@ export { type ConsumeAllOptions, consumeAllMessages } from './patterns/consume-a
 export type { HandlerCall } from './patterns/handler-events.ts';
 export { type ProduceOptions, produceMessage, produceMessageCallback } from './patterns/produce.ts';
 export {
-  type BatchHandler,
-  type HandlerContext,
-  type HandlerResult,
-  type RecordHandler,
-  type RunBatchOptions,
-  type RunOptions,
-  type RunRecordOptions,
-  type RunResult,
-  runAsync,
-  runBatch,
-  runSync,
-} from './patterns/run.ts';
+  type DeadLetter,
+  type ReplayAction,
+  type ReplayOptions,
+  type ReplayResult,
+  replayDeadLetters,
+} from './patterns/replay.ts';
+export { runAsync, runBatch, runSync, runTransaction } from './patterns/run.ts';
+export type {
+  BatchHandler,
+  HandlerContext,
+  HandlerResult,
+  Order,
+  RecordHandler,
+  RunAsyncOptions,
+  RunBaseOptions,
+  RunBatchOptions,
+  RunOptions,
+  RunRecordOptions,
+  RunResult,
+  RunTransactionOptions,
+} from './patterns/run-options.ts';
 export { createPoolRunner, type PoolRunner, type RunPoolOptions, runPool } from './patterns/run-pool.ts';
 export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
 export type { PoolStats } from './pool/batch-pool.ts';

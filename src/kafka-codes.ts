@@ -6,6 +6,8 @@ export const kafkaCodes = {
   clusterAuthorizationFailed: 31,
   unknownTopicOrPartition: 3,
   fencedInstanceId: 82,
+  invalidProducerEpoch: 47,
+  producerFenced: 90,
   saslAuthenticationFailed: 58,
   destroyed: -197,
   transport: -195,

@@ -8,6 +8,8 @@ const examples = [
   { name: 'metrics-app', lastLine: /^metrics-app: in the metrics cache: consumed 500, produced 500$/ },
   { name: 'batch-upload', lastLine: /^batch-upload: consumed 450 in [1-9]\d* batches, orders in the store 450$/ },
   { name: 'pool-app', lastLine: /^pool-app: consumed 2000, produced 2000, skipped 0, invoices in the output topic 2000$/ },
+  { name: 'retries', lastLine: /^retries: retried 60, dead letters 10, put back 10, invoices 100$/ },
+  { name: 'transactions', lastLine: /^transactions: consumed 500, produced 500, invoices in the output topic 500$/ },
 ];
 
 // On the services of the environment, embedded ones without.

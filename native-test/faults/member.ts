@@ -3,14 +3,28 @@
  * after a signal shows that nothing was left open.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConsumerRecord, createConsumer, createProducer, type ProducerRecord, runAsync, runBatch, runSync } from 'rdkafka-toolkit';
+import {
+  type ConsumerRecord,
+  createConsumer,
+  createProducer,
+  type Producer,
+  type ProducerRecord,
+  type RunResult,
+  runAsync,
+  runBatch,
+  runSync,
+  runTransaction,
+} from 'rdkafka-toolkit';
+import { FailingHandler, failuresOf, HANDLER_TIMEOUT_MS, poisonDeserializer } from './failing-handler.ts';
 import type { MemberCommand, MemberMessage, MemberTask } from './member-task.ts';
 import { endWithParent, tellParent } from './parent-channel.ts';
 import { outputOf } from './records.ts';
 
 const PROGRESS_MS = 50;
 
-const { pattern, input, output, source, pauseEvery, pauseMs } = JSON.parse(process.argv[2] ?? '') as MemberTask;
+const { pattern, input, output, source, pauseEvery, pauseMs, failing, concurrency, order } = JSON.parse(
+  process.argv[2] ?? '',
+) as MemberTask;
 const tell = (message: MemberMessage): void => tellParent(message);
 
 process.on('message', ({ blockMs }: MemberCommand) => {
@@ -20,7 +34,11 @@ endWithParent();
 
 const producer = await createProducer();
 // Without producers to wait for, an offset is stored as soon as its record was handled: that loses what a kill leaves in the queue.
-const consumer = await createConsumer({ topics: [input], producers: pattern === 'unsafe' ? [] : [producer] });
+const consumer = await createConsumer({
+  topics: failing === 'delayed' ? [input, `${output}-again`] : [input],
+  producers: pattern === 'unsafe' ? [] : [producer],
+  ...(failing === 'poison' ? { valueDeserializer: poisonDeserializer } : {}),
+});
 consumer.on('assigned', ({ length }) => tell({ kind: 'assigned', partitions: length }));
 consumer.on('revoked', ({ length }) => tell({ kind: 'revoked', partitions: length }));
 for (const client of [consumer, producer]) {
@@ -30,6 +48,7 @@ for (const client of [consumer, producer]) {
   });
 }
 
+const failingHandler = new FailingHandler(failing, `${output}-dead`, producer);
 let handled = 0;
 let told = -1;
 const progress = setInterval(() => {
@@ -39,9 +58,12 @@ const progress = setInterval(() => {
 }, PROGRESS_MS);
 progress.unref();
 
-async function handleOne(record: ConsumerRecord): Promise<ProducerRecord> {
+async function handleOne(record: ConsumerRecord): Promise<ProducerRecord | undefined> {
   handled++;
   if (pauseMs > 0 && handled % pauseEvery === 0) await sleep(pauseMs);
+  // As long as chance will have it, so that those that do not wait for each other overtake.
+  if (concurrency !== undefined) await sleep(Math.random() * 5);
+  if (failing !== undefined && (await failingHandler.fail(record))) return undefined;
   return outputOf(record, output, source);
 }
 
@@ -52,13 +74,32 @@ async function handleBatch(records: readonly ConsumerRecord[]): Promise<Producer
   return records.map((record) => outputOf(record, output, source));
 }
 
-const running =
-  pattern === 'batch'
-    ? runBatch({ consumer, producer, handler: handleBatch })
-    : (pattern === 'sync' ? runSync : runAsync)({ consumer, producer, handler: handleOne });
+/** A producer of the transactions, the same in each life of this process. */
+const transactional = (): Promise<Producer> =>
+  createProducer({ config: { 'transactional.id': `${input}-${process.env.HOSTNAME ?? source}` } });
+
+function run(): Promise<RunResult> {
+  const failures = failuresOf(failing, `${output}-again`, `${output}-dead`);
+  switch (pattern) {
+    case 'batch':
+      return runBatch({ consumer, producer, handler: handleBatch });
+    case 'sync':
+      return runSync({ consumer, producer, handler: handleOne });
+    case 'transaction':
+      return runTransaction({ consumer, producer: transactional, handler: handleOne });
+    default: {
+      const handlerTimeoutMs = failing === 'failing' ? HANDLER_TIMEOUT_MS : undefined;
+      return runAsync({ consumer, producer, handler: handleOne, failures, handlerTimeoutMs, concurrency, order });
+    }
+  }
+}
+
+const running = run();
 // Not before: signals are the runner's from now on.
 tell({ kind: 'ready', rssBytes: process.memoryUsage.rss() });
 const result = await running;
+// The runner has closed the producers of its transactions, and knows nothing of this one.
+if (pattern === 'transaction') await producer.close();
 // All is done: a signal that comes now must not change the exit code.
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => undefined);
 tell({ kind: 'done', result });

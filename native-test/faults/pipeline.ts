@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { consumeAllMessages, createConsumer, createProducer, parseRuntimeVars, type RuntimeVars, StateError } from 'rdkafka-toolkit';
+import {
+  type ConsumerRecord,
+  consumeAllMessages,
+  createConsumer,
+  createProducer,
+  parseRuntimeVars,
+  type RuntimeVars,
+  StateError,
+} from 'rdkafka-toolkit';
 import type { MockCluster } from 'rdkafka-toolkit/testing';
 import { createTopics } from '../services/topics.ts';
 import { committedOffsets } from '../support/topics.ts';
@@ -7,7 +15,7 @@ import type { FaultContext } from './context.ts';
 import { duplicatesPerKill } from './duplicate-bound.ts';
 import { Member } from './member-process.ts';
 import type { MemberTask, Pattern } from './member-task.ts';
-import { inputRecord, parseOutput } from './records.ts';
+import { inputRecord, parseDeadLetter, parseOutput } from './records.ts';
 import { PeakRate } from './statistics.ts';
 import { Ledger, type Verdict, Verifier } from './verify.ts';
 
@@ -30,12 +38,20 @@ const ENVIRONMENT = {
 } as const;
 
 type Environment = Readonly<Record<string, string>>;
-type StartOptions = Partial<Pick<MemberTask, 'pauseEvery' | 'pauseMs'>> & { readonly environment?: Environment };
+type StartOptions = Partial<Pick<MemberTask, 'pauseEvery' | 'pauseMs' | 'failing' | 'concurrency' | 'order'>> & {
+  readonly environment?: Environment;
+};
 
 interface FeedOptions {
   readonly recordsPerSecond?: number;
   /** What makes the records long. @default 80 bytes */
   readonly filling?: Buffer;
+}
+
+interface VerifyOptions {
+  /** Whether dead letters count as outputs. @default false */
+  readonly deadLetters?: boolean;
+  readonly isolation?: 'read_committed' | 'read_uncommitted';
 }
 
 /** What a pipeline's outputs say. */
@@ -89,7 +105,7 @@ export class Pipeline {
   }
 
   #environmentOf(pattern: Pattern): Environment {
-    return { ...this.#environment, CONSUMER_ENABLE_AUTO_COMMIT: String(pattern !== 'sync') };
+    return { ...this.#environment, CONSUMER_ENABLE_AUTO_COMMIT: String(pattern !== 'sync' && pattern !== 'transaction') };
   }
 
   /** Starts a member and waits until it has asked to join the group. */
@@ -100,8 +116,8 @@ export class Pipeline {
   }
 
   /** As {@link start}, without waiting. */
-  launch(pattern: Pattern, { pauseEvery = 100, pauseMs = 25, environment = {} }: StartOptions = {}): Member {
-    const task = { pattern, input: this.input, output: this.output, source: this.#sources++, pauseEvery, pauseMs };
+  launch(pattern: Pattern, { pauseEvery = 100, pauseMs = 25, environment = {}, ...more }: StartOptions = {}): Member {
+    const task = { pattern, input: this.input, output: this.output, source: this.#sources++, pauseEvery, pauseMs, ...more };
     const member = new Member(task, { ...this.#environmentOf(pattern), ...environment });
     this.members.push(member);
     this.#context.defer(() => member.kill());
@@ -179,19 +195,33 @@ export class Pipeline {
     return (await Promise.all(running.map((member) => this.stop(member)))).flat();
   }
 
-  /** Reads the output topic from its start. */
-  async verify(): Promise<Verified> {
+  /** Reads the output topic from its start, and the dead letters if there are any. */
+  async verify({ deadLetters = false, isolation = 'read_committed' }: VerifyOptions = {}): Promise<Verified> {
     const verifier = new Verifier(this.ledger);
     const rate = new PeakRate();
-    const vars = parseRuntimeVars({ ...this.#environment, CONSUMER_PREFETCH_COUNT: '5000', APP_NAME: `verify-${this.output}` });
-    const consumer = await createConsumer({ vars, topics: [this.output] });
-    this.#context.defer(() => consumer.close({ timeoutMs: 1_000 }));
-    for await (const record of consumeAllMessages(consumer, { signal: this.#context.signal })) {
-      verifier.add(parseOutput(record));
-      rate.add(record.timestamp);
-    }
-    await consumer.close();
+    await this.read(
+      this.output,
+      (record) => {
+        verifier.add(parseOutput(record));
+        rate.add(record.timestamp);
+      },
+      isolation,
+    );
+    if (deadLetters) await this.read(`${this.output}-dead`, (record) => verifier.add(parseDeadLetter(record)));
     return { verdict: verifier.verdict(), peakRate: rate.perSecond };
+  }
+
+  /** Every record of a topic, from its start. */
+  async read(
+    topic: string,
+    each: (record: ConsumerRecord) => void,
+    isolation: VerifyOptions['isolation'] = 'read_committed',
+  ): Promise<void> {
+    const vars = parseRuntimeVars({ ...this.#environment, CONSUMER_PREFETCH_COUNT: '5000', APP_NAME: `verify-${topic}-${isolation}` });
+    const consumer = await createConsumer({ vars, topics: [topic], config: { 'isolation.level': isolation } });
+    this.#context.defer(() => consumer.close({ timeoutMs: 1_000 }));
+    for await (const record of consumeAllMessages(consumer, { signal: this.#context.signal })) each(record);
+    await consumer.close();
   }
 
   /** The bound of one kill of a member, at the rate that was measured. */

@@ -1,4 +1,4 @@
-import type { ConsumerRecord, ProducerRecord } from 'rdkafka-toolkit';
+import { type ConsumerRecord, type ProducerRecord, recordOrigin } from 'rdkafka-toolkit';
 import type { OutputRecord } from './verify.ts';
 
 /** Makes records as long as usual ones. */
@@ -12,10 +12,21 @@ export function inputRecord(topic: string, key: number, number: number, filling:
   return { topic, key: String(key), value: Buffer.concat([Buffer.from(`${number} `), filling]) };
 }
 
-/** What a member makes of an input: its place, its number and the member's own number. */
-export function outputOf({ topic, partition, offset, key, value }: ConsumerRecord, output: string, source: number): ProducerRecord {
-  const number = value?.toString('latin1', 0, NUMBER_BYTES).split(' ', 1)[0];
-  return { topic: output, key, value: `${topic} ${partition} ${offset} ${number} ${source}` };
+/** The number of an input within its key. */
+export function numberOf(value: Buffer | null): number {
+  return Number(value?.toString('latin1', 0, NUMBER_BYTES).split(' ', 1)[0]);
+}
+
+/** What a member makes of an input: its place, its number and the member's own number. A delayed one is where it was at first. */
+export function outputOf(record: ConsumerRecord, output: string, source: number): ProducerRecord {
+  const { topic, partition, offset } = recordOrigin(record) ?? record;
+  return { topic: output, key: record.key, value: `${topic} ${partition} ${offset} ${numberOf(record.value)} ${source}` };
+}
+
+/** A dead letter as an output: the place of its input and, by its bytes, key and number. */
+export function parseDeadLetter(record: ConsumerRecord): OutputRecord {
+  const { topic = '', partition = -1, offset = -1 } = recordOrigin(record) ?? {};
+  return { topic, partition, offset, key: Number(String(record.key)), number: numberOf(record.value), source: 0 };
 }
 
 export function parseOutput({ key, value }: ConsumerRecord): OutputRecord {

@@ -16,7 +16,7 @@ import {
   shutdownCleanup,
 } from 'rdkafka-toolkit';
 import { startSchemaRegistry } from 'rdkafka-toolkit/testing';
-import { CountingMetrics, type Services, startServices } from '../support/services.ts';
+import { CountingMetrics, noFailures, type Services, startServices } from '../support/services.ts';
 import { committedTotal, readAll } from '../support/topics.ts';
 
 interface Flight {
@@ -116,7 +116,7 @@ describe('avro', () => {
           return { topic: output, key, value: { ...value, rating: `${key}*` } };
         },
       });
-      assert.deepEqual(result, { consumed: 50, produced: 50, skipped: 0, left: nothing });
+      assert.deepEqual(result, { consumed: 50, produced: 50, skipped: 0, ...noFailures, left: nothing });
     } finally {
       await shutdownCleanup({ consumer, producer });
       registry.close();
@@ -221,7 +221,7 @@ describe('avro', () => {
         if (value.id === 8) done.abort();
       },
     });
-    assert.deepEqual(result, { consumed: poison.length + 2, produced: 0, skipped: poison.length, left: nothing });
+    assert.deepEqual(result, { consumed: poison.length + 2, produced: 0, skipped: poison.length, ...noFailures, left: nothing });
     assert.equal(metrics.errors.length, poison.length);
     assert.equal(await committedTotal(services, vars, input), poison.length + 2);
   });
@@ -267,7 +267,7 @@ describe('avro', () => {
         return { topic: output, partition: 0, value: String(id) };
       },
     });
-    assert.deepEqual(result, { consumed: 10, produced: 10, skipped: 0, left: nothing });
+    assert.deepEqual(result, { consumed: 10, produced: 10, skipped: 0, ...noFailures, left: nothing });
     assert.ok(metrics.errors.length >= 1 && metrics.errors.every((error) => error instanceof SchemaRegistryError));
     const values = (await readAll(services, output)).map(({ value }) => Number(String(value)));
     assert.deepEqual(

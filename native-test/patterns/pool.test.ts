@@ -85,8 +85,8 @@ describe('runPool', () => {
       ...(options as object),
     });
     const watch = setInterval(() => {
-      const { handledRecords, skippedRecords } = pool.stats();
-      if (handledRecords + skippedRecords >= handled) stop.abort();
+      const { handledRecords, failedRecords } = pool.stats();
+      if (handledRecords + failedRecords >= handled) stop.abort();
     }, 20);
     try {
       return { result: await pool.run(), pool, metrics };

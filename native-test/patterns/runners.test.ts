@@ -25,7 +25,7 @@ import {
   StateError,
   stringDeserializer,
 } from 'rdkafka-toolkit';
-import { CountingMetrics, type Services, startServices } from '../support/services.ts';
+import { CountingMetrics, noFailures, type Services, startServices } from '../support/services.ts';
 import { committedTotal, fill, readAll } from '../support/topics.ts';
 
 type Text = string | null;
@@ -130,7 +130,7 @@ describe('runners', () => {
         const outputs = [undefined, out, [out, out], []][number % 4];
         return number % 8 < 4 ? outputs : Promise.resolve(outputs);
       });
-      assert.deepEqual(result, { consumed: 60, produced: 45, skipped: 0, left: nothing });
+      assert.deepEqual(result, { consumed: 60, produced: 45, skipped: 0, ...noFailures, left: nothing });
       assert.deepEqual([metrics.consumed, metrics.produced, metrics.errors], [60, 45, []]);
       assert.ok(consumer.closed && producer.closed);
       assert.equal(await committedTotal(services, vars, input), 60);
@@ -163,7 +163,7 @@ describe('runners', () => {
         }
         return { topic: output, key, value };
       });
-      assert.deepEqual(result, { consumed: 6, produced: 6, skipped: 0, left: nothing });
+      assert.deepEqual(result, { consumed: 6, produced: 6, skipped: 0, ...noFailures, left: nothing });
       assert.deepEqual(signals, Array(6).fill(false));
       assert.ok(consumer.closed && producer.closed);
       assert.equal(await committedTotal(services, vars, input), 6);
@@ -228,7 +228,7 @@ describe('runners', () => {
       );
       // A batch fails as a whole, and is reported under its first record.
       assert.deepEqual(asked, [[boom, Math.floor(4 / unit) * unit]]);
-      assert.deepEqual(result, { consumed: 9, produced: 9 - unit, skipped: unit, left: nothing });
+      assert.deepEqual(result, { consumed: 9, produced: 9 - unit, skipped: unit, ...noFailures, left: nothing });
       assert.deepEqual(metrics.errors, [boom]);
       assert.equal(await committedTotal(services, vars, input), 9);
     });
@@ -260,7 +260,7 @@ describe('runners', () => {
       });
       const skippedOver = unit === 1 ? [3, 4, 5] : [0, 1, 3, 4, 5];
       assert.deepEqual(seen, skippedOver);
-      assert.deepEqual(result, { consumed: skippedOver.length + 1, produced: 0, skipped: 1, left: nothing });
+      assert.deepEqual(result, { consumed: skippedOver.length + 1, produced: 0, skipped: 1, ...noFailures, left: nothing });
       assert.equal(await committedTotal(services, vars, input), 6);
     });
 
@@ -293,7 +293,7 @@ describe('runners', () => {
             return { topic: output, key, value };
           },
         );
-        assert.deepEqual(counts, { consumed: 6, produced: 6, skipped: 0 });
+        assert.deepEqual(counts, { consumed: 6, produced: 6, skipped: 0, ...noFailures });
         assert.ok(!consumer.closed && !producer.closed);
       }
       assert.deepEqual(
@@ -314,7 +314,7 @@ describe('runners', () => {
     await using clients = await openClients(vars, input);
     const options = { ...clients, closeClients: false, handleSignals: false };
     const none = await runAsync({ ...options, signal: AbortSignal.abort(), handler: () => assert.fail('took a record') });
-    assert.deepEqual(none, { consumed: 0, produced: 0, skipped: 0, left: nothing });
+    assert.deepEqual(none, { consumed: 0, produced: 0, skipped: 0, ...noFailures, left: nothing });
     const stop = new AbortController();
     let stoppedAt = Number.POSITIVE_INFINITY;
     const running = runAsync({
@@ -327,7 +327,7 @@ describe('runners', () => {
         }, 300);
       },
     });
-    assert.deepEqual(await running, { consumed: 1, produced: 0, skipped: 0, left: nothing });
+    assert.deepEqual(await running, { consumed: 1, produced: 0, skipped: 0, ...noFailures, left: nothing });
     assert.ok(performance.now() - stoppedAt < 1_000);
   });
 
@@ -365,7 +365,7 @@ describe('runners', () => {
         if (offset === 2) setTimeout(() => void consumer.close(), 100);
       },
     }).catch((error: unknown) => error);
-    assert.deepEqual(result, { consumed: 3, produced: 0, skipped: 0, left: nothing });
+    assert.deepEqual(result, { consumed: 3, produced: 0, skipped: 0, ...noFailures, left: nothing });
     assert.ok(producer.closed);
     assert.equal(await committedTotal(services, vars, input), 3);
   });

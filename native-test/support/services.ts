@@ -68,3 +68,10 @@ export class CountingMetrics {
     this.errors.push(error);
   }
 }
+
+/** What a runner's result says when nothing failed and nothing was filtered. */
+export const noFailures: { readonly filtered: 0; readonly retried: 0; readonly deadLettered: 0 } = {
+  filtered: 0,
+  retried: 0,
+  deadLettered: 0,
+};

@@ -16,6 +16,7 @@ function watch(onStall: 'report' | 'rejoin' = 'report') {
       return state.starved;
     },
     paused: () => (state.paused ? [at] : []),
+    parked: () => [],
     lag: async () => {
       seen.lagQueries++;
       if (state.lagRecords instanceof Error) throw state.lagRecords;

@@ -3,6 +3,7 @@ import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { Loans } from './loans.ts';
 import {
   type Client,
   checkCode,
@@ -68,6 +69,7 @@ export class ConsumerHandle {
   readonly #trace = new ConnectTrace();
   /** A static member keeps its place in the group when it closes. */
   readonly #isStatic: boolean;
+  readonly #loans = new Loans();
   #closing = false;
   #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'isMember' | 'storeOffsets'> | undefined;
 
@@ -279,12 +281,18 @@ export class ConsumerHandle {
     }
   }
 
+  /** Lets a call on another thread use the native client, which is not freed before it is over. */
+  lend<T>(use: (raw: RawConsumer) => Promise<T>): Promise<T> {
+    return this.#loans.track(use(this.#raw));
+  }
+
   /**
    * Leaves the group (a static member stays in it, KIP-345) and frees the native client. Waits for its callbacks at most `timeoutMs`; false
    * when it took longer.
    */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    if (!(await this.#loans.returned(timeoutMs))) return false;
     if (!this.#isStatic) this.#leave();
     this.#source?.close();
     this.#closing = true;

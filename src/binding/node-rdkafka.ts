@@ -70,7 +70,19 @@ export interface RawProducer extends RawClient {
     headers: readonly object[] | undefined,
   ): number;
   flush(timeoutMs: number, callback: (error: RawError | null) => void): void;
+  initTransactions(timeoutMs: number, callback: RawTransactionCallback): void;
+  beginTransaction(callback: RawTransactionCallback): void;
+  sendOffsetsToTransaction(
+    offsets: readonly TopicPartitionOffset[],
+    consumer: RawConsumer,
+    timeoutMs: number,
+    callback: RawTransactionCallback,
+  ): void;
+  commitTransaction(timeoutMs: number, callback: RawTransactionCallback): void;
+  abortTransaction(timeoutMs: number, callback: RawTransactionCallback): void;
 }
+
+type RawTransactionCallback = (error: RawTransactionError | null) => void;
 
 /** What node-rdkafka's JavaScript clients add around the C++ object. */
 export interface Client<Raw extends RawClient> {
@@ -84,6 +96,13 @@ export interface Client<Raw extends RawClient> {
 export interface RawError {
   readonly message: string;
   readonly code?: number;
+}
+
+/** As the transactional calls give it, with librdkafka's own word on what may be done. */
+export interface RawTransactionError extends RawError {
+  readonly isFatal: boolean;
+  readonly isRetriable: boolean;
+  readonly isTxnRequiresAbort: boolean;
 }
 
 export interface TopicPartition {

@@ -57,8 +57,8 @@ export class PackedSink implements RecordSink {
   #submitting = false;
   #draining = false;
   #closed = false;
-  /** Flushes under way: each polls the main queue on a pool thread. */
-  #flushes = 0;
+  /** Flushes and transactional calls under way: each polls the main queue on a pool thread. */
+  #servedElsewhere = 0;
   #lastTopic = '';
   #lastTopicIndex = -1;
 
@@ -213,7 +213,7 @@ export class PackedSink implements RecordSink {
           break;
         }
         const { capacity } = this.#reports;
-        const count = this.#native.drain(this.#flushes === 0);
+        const count = this.#native.drain(this.#servedElsewhere === 0);
         this.#deliver(count);
         for (const event of this.#native.takeEvents() ?? []) this.#onEvent(event);
         if (count < capacity) break;
@@ -231,13 +231,20 @@ export class PackedSink implements RecordSink {
     }
   }
 
-  async flush(timeoutMs: number): Promise<void> {
+  flush(timeoutMs: number): Promise<void> {
+    return this.servedElsewhere(() => new Promise((resolve) => this.#raw.flush(timeoutMs, () => resolve())));
+  }
+
+  async servedElsewhere<T>(call: () => Promise<T>): Promise<T> {
     this.submit();
     this.poll();
-    this.#flushes++;
-    await new Promise<void>((resolve) => this.#raw.flush(timeoutMs, () => resolve()));
-    this.#flushes--;
-    this.poll();
+    this.#servedElsewhere++;
+    try {
+      return await call();
+    } finally {
+      this.#servedElsewhere--;
+      this.poll();
+    }
   }
 
   watch(outstanding: boolean): void {

@@ -77,6 +77,14 @@ export class PortableSink implements RecordSink {
     this.poll();
   }
 
+  async servedElsewhere<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } finally {
+      this.poll();
+    }
+  }
+
   /** A report of node-rdkafka's. */
   report(error: RawError | null, report: RawDeliveryReport): void {
     this.#onDelivery(report.opaque, error === null ? 0 : kafkaCodeOf(error), report.partition, report.offset, report.timestamp ?? -1);

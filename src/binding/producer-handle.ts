@@ -1,11 +1,13 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { Loans } from './loans.ts';
 import { type Client, type Metadata, makeClient, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
 import type { PackedEvent } from './packed.ts';
 import { PackedSink } from './packed-sink.ts';
 import { PortableSink, type RawDeliveryReport } from './portable-sink.ts';
 import type { OnDelivery, RecordSink } from './record-sink.ts';
+import { TransactionCalls } from './transactions.ts';
 
 /** What librdkafka reports about records produced. All are called on the event loop. */
 export interface ProducerCallbacks {
@@ -23,7 +25,10 @@ export class ProducerHandle {
   readonly #trace = new ConnectTrace();
   readonly #callbacks: ProducerCallbacks;
   readonly #kind: RecordSink['kind'];
+  readonly #loans = new Loans();
   #sink: RecordSink | undefined;
+  /** For a producer with a `transactional.id`. */
+  readonly transactions: TransactionCalls = new TransactionCalls(this);
 
   constructor(config: RoutedConfig, kind: RecordSink['kind'], callbacks: ProducerCallbacks) {
     this.#kind = kind;
@@ -88,9 +93,16 @@ export class ProducerHandle {
     return requestMetadata(this.#raw, { topic, timeout: timeoutMs });
   }
 
+  /** Calls the native client on another thread, which serves the reports meanwhile. */
+  lend<T>(use: (raw: RawProducer) => Promise<T>): Promise<T> {
+    return this.#loans.track(this.sink.servedElsewhere(() => use(this.#raw)));
+  }
+
   /** Frees the native client; false when that took longer than `timeoutMs`. */
   async disconnect(timeoutMs: number): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    // Freed under a call of another thread it would crash: then it is left to the end of the process.
+    if (!(await this.#loans.returned(timeoutMs))) return false;
     this.#sink?.close();
     this.#client._isConnected = false;
     let timer: NodeJS.Timeout | undefined;

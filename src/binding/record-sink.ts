@@ -39,6 +39,8 @@ export interface RecordSink {
    * it is done: count reports, do not trust this alone.
    */
   flush(timeoutMs: number): Promise<void>;
+  /** Runs a call during which another thread serves the reports: they are handed on here all the same, in their order. */
+  servedElsewhere<T>(call: () => Promise<T>): Promise<T>;
   /** Told when the first record is outstanding and when none is: meanwhile reports come by themselves, and the process stays alive. */
   watch(outstanding: boolean): void;
   /** Lets go of the native client; called before it disconnects. */

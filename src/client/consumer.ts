@@ -25,6 +25,9 @@ const KEEP_ALIVE_PER_INTERVAL = 4;
 /** How long a consumer that was never assigned anything waits for the name by which it can leave. */
 const JOIN_BEFORE_LEAVE_MS = 1_000;
 
+/** Shortest rest of a partition that is parked: each costs a seek. It bounds by how much a record may come late. */
+const PARK_MIN_MS = 50;
+
 /** How often a consumer with too much in flight looks whether some of it is finished. */
 const ROOM_CHECK_MS = 5;
 
@@ -75,6 +78,14 @@ export interface OffsetKeeper {
   close(timeoutMs: number): Promise<void>;
 }
 
+/** When a record of a batch may be handed over, in milliseconds since the epoch; 0 for at once. */
+export type DueTime = (batch: RecordBatch<unknown, unknown, unknown>, index: number) => number;
+
+/** A partition whose next record is not due yet. */
+interface Parked extends TopicPartition {
+  timer: NodeJS.Timeout | undefined;
+}
+
 /** Options of one wait. */
 export interface WaitOptions {
   /** How long to wait, in milliseconds. */
@@ -104,7 +115,6 @@ export interface BatchRange<K, V, H> {
  * committed by handing a record over: see `enqueueAutoCommits` and `synchronousMessageHandling`.
  */
 export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> extends EventEmitter<ConsumerEvents> {
-  readonly topics: readonly string[];
   readonly groupId: string;
   /** `CONSUMER_ENABLE_AUTO_COMMIT`: which patterns this consumer may be used with. */
   readonly autoCommit: boolean;
@@ -137,11 +147,14 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** Partition key → epoch from which its buffered records count. A partition that is not assigned has no entry. */
   readonly #validFrom = new Map<number, number>();
   readonly #paused = new Map<number, TopicPartition>();
+  readonly #parked = new Map<number, Parked>();
+  #dueTime: DueTime | undefined;
+  #topics: readonly string[];
 
   constructor(settings: ConsumerSettings<K, V, H>) {
     super();
     this.#settings = settings;
-    this.topics = settings.topics;
+    this.#topics = settings.topics;
     this.groupId = settings.groupId;
     this.autoCommit = settings.autoCommit;
     this.#handle = new ConsumerHandle(settings.config, {
@@ -162,6 +175,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
     this.#source = this.#handle.source(settings.source, this.#topicTable, settings.decoders);
+  }
+
+  /** The topics it is subscribed to. */
+  get topics(): readonly string[] {
+    return this.#topics;
   }
 
   /** Which source the records come from. */
@@ -186,7 +204,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     try {
       const onError = (error: ConnectError): boolean => this.emit('clientError', error);
       await connectWithTokens(this.#handle, tokens, { bootstrapServers, timeoutMs: connectTimeoutMs, signal, onError });
-      if (this.#settings.missingTopics === 'fail') await this.#checkTopics(deadline, signal);
+      if (this.#settings.missingTopics === 'fail') await this.#checkTopics(this.topics, deadline, signal);
       this.#handle.subscribe(this.topics);
     } catch (error) {
       this.#state = 'closed';
@@ -200,9 +218,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   /** A topic that was just created may take a moment to be known everywhere, so a missing one is asked for some times. */
-  async #checkTopics(deadline: number, signal: AbortSignal | undefined): Promise<void> {
+  async #checkTopics(topics: readonly string[], deadline: number, signal: AbortSignal | undefined): Promise<void> {
     const giveUp = Math.min(deadline, Date.now() + 3_000);
-    let missing = this.topics.filter((topic) => !topic.startsWith('^'));
+    let missing = topics.filter((topic) => !topic.startsWith('^'));
     while (missing.length > 0) {
       const remaining: string[] = [];
       for (const topic of missing) {
@@ -220,6 +238,27 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       }
       await orAborted(sleep(200), signal);
     }
+  }
+
+  /**
+   * @internal Subscribes to more topics, and holds back records that are not due: their partition rests until the first of them is, and no
+   * other one waits for it.
+   *
+   * @throws ConnectError when a topic does not exist
+   */
+  async alsoConsume(topics: readonly string[], dueTime: DueTime, signal: AbortSignal | undefined): Promise<void> {
+    this.#assertOpen();
+    this.#dueTime = dueTime;
+    const added = topics.filter((topic) => !this.#topics.includes(topic));
+    if (added.length === 0) return;
+    if (this.#settings.missingTopics === 'fail') {
+      await this.#checkTopics(added, Date.now() + this.#settings.connectTimeoutMs, signal);
+    }
+    // A member that joins anew before it has joined is waited for by the group until its session times out.
+    await orAborted(this.#finishJoining(performance.now() + this.#settings.connectTimeoutMs), signal);
+    this.#assertOpen();
+    this.#topics = [...this.#topics, ...added];
+    this.#handle.subscribe(this.#topics);
   }
 
   /**
@@ -306,10 +345,13 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     // Whatever else must be looked at for each record is left to #takeReady.
     if (this.#settings.minimumAgeMs > 0 || batch !== this.#batches[0]) return from;
     const most = Math.min(batch.length, from + count, from + this.#keeper!.room);
+    const allValid = batch.epoch === this.#epoch && this.#parked.size === 0;
     let to = from;
-    if (batch.epoch === this.#epoch && !batch.preparesRecords) to = Math.max(from, most);
+    if (allValid && !batch.preparesRecords && this.#dueTime === undefined) to = Math.max(from, most);
     else {
-      while (to < most && (batch.epoch === this.#epoch || this.#isValid(batch, to))) {
+      while (to < most && (allValid || this.#isValid(batch, to))) {
+        // One that is not due is parked by #takeReady.
+        if (this.#dueTime !== undefined && this.#dueTime(batch, to) > Date.now()) break;
         const pending = batch.prepare(to);
         // The promise is asked for again, and waited for, in #waitForRecord.
         pending?.catch(() => undefined);
@@ -361,6 +403,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     if (this.#keeper!.room === 0) return undefined;
     const { minimumAgeMs } = this.#settings;
     if (minimumAgeMs > 0 && batch.timestamps[index]! + minimumAgeMs > Date.now()) return undefined;
+    if (this.#dueTime !== undefined && this.#parkIfEarly(batch, index, this.#dueTime)) return this.#takeReady();
     const pending = batch.prepare(index);
     if (pending !== undefined) {
       // The promise is asked for again, and waited for, in #waitForRecord.
@@ -410,7 +453,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       const batch = this.#batches[0];
       if (batch === undefined) return undefined;
       while (this.#index < batch.length) {
-        if (batch.epoch === this.#epoch || this.#isValid(batch, this.#index)) return batch;
+        if ((batch.epoch === this.#epoch && this.#parked.size === 0) || this.#isValid(batch, this.#index)) return batch;
         this.#index++;
       }
       this.#batches.shift();
@@ -419,8 +462,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   #isValid(batch: RecordBatch<K, V, H>, index: number): boolean {
-    const from = this.#validFrom.get(partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!));
-    return from !== undefined && batch.epoch >= from;
+    const key = partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!);
+    const from = this.#validFrom.get(key);
+    return from !== undefined && batch.epoch >= from && !this.#parked.has(key);
   }
 
   /** Waits until something changed: a record came, became old enough, or its schema arrived; or until the deadline. */
@@ -510,7 +554,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   #throttle(): void {
-    const flowing = this.#assignedPartitions().filter((at) => !this.#paused.has(this.#keyOf(at)));
+    const flowing = this.#flowing(this.#assignedPartitions());
     if (flowing.length === 0) return;
     this.#throttled = true;
     this.#handle.pause(flowing);
@@ -518,8 +562,47 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   #unthrottle(): void {
     this.#throttled = false;
-    const flowing = this.#assignedPartitions().filter((at) => !this.#paused.has(this.#keyOf(at)));
+    const flowing = this.#flowing(this.#assignedPartitions());
     if (flowing.length > 0) this.#handle.resume(flowing);
+  }
+
+  /** Those that are neither paused nor parked. */
+  #flowing(partitions: readonly TopicPartition[]): TopicPartition[] {
+    return partitions.filter((at) => !this.#paused.has(this.#keyOf(at)) && !this.#parked.has(this.#keyOf(at)));
+  }
+
+  /** True when the record is not due: then nothing of its partition is handed over until it is. */
+  #parkIfEarly(batch: RecordBatch<K, V, H>, index: number, dueTime: DueTime): boolean {
+    const dueAt = dueTime(batch, index);
+    if (dueAt === 0 || dueAt <= Date.now()) return false;
+    const topicIndex = batch.topicIndexes[index]!;
+    const partition = batch.partitions[index]!;
+    const parked = { topic: this.#topicTable.names[topicIndex]!, partition, timer: undefined };
+    this.#parked.set(partitionKey(topicIndex, partition), parked);
+    this.#park(parked, batch.offsets[index]!, dueAt).catch((error: unknown) => {
+      // It stays parked: going on from another place would skip records.
+      if (this.#state === 'open') this.#failure ??= error;
+    });
+    return true;
+  }
+
+  async #park(parked: Parked, offset: number, dueAt: number): Promise<void> {
+    const key = this.#keyOf(parked);
+    const isParked = (): boolean => this.#state === 'open' && this.#parked.get(key) === parked;
+    await this.#alone(async () => {
+      if (!isParked()) return;
+      this.#handle.pause([parked]);
+      this.#validFrom.set(key, ++this.#epoch);
+      await this.#handle.seek({ topic: parked.topic, partition: parked.partition, offset }, this.#settings.connectTimeoutMs);
+    });
+    if (!isParked()) return;
+    parked.timer = setTimeout(() => this.#unpark(key), Math.max(PARK_MIN_MS, dueAt - Date.now())).unref();
+  }
+
+  #unpark(key: number): void {
+    const parked = this.#parked.get(key);
+    this.#parked.delete(key);
+    if (parked !== undefined && this.#state === 'open' && !this.#throttled && !this.#paused.has(key)) this.#handle.resume([parked]);
   }
 
   #assigned(partitions: readonly TopicPartition[]): undefined {
@@ -536,11 +619,15 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const giveUp = async (): Promise<void> => {
       this.#epoch++;
       // A pause belongs to this assignment: the partition must not come back paused.
-      const stopped = this.#throttled ? partitions : partitions.filter((at) => this.#paused.has(this.#keyOf(at)));
+      const flowing = this.#throttled ? [] : this.#flowing(partitions);
+      const stopped = partitions.filter((at) => !flowing.includes(at));
       if (stopped.length > 0 && this.#state === 'open') this.#handle.resume(stopped);
       for (const at of partitions) {
-        this.#validFrom.delete(this.#keyOf(at));
-        this.#paused.delete(this.#keyOf(at));
+        const key = this.#keyOf(at);
+        this.#validFrom.delete(key);
+        this.#paused.delete(key);
+        clearTimeout(this.#parked.get(key)?.timer);
+        this.#parked.delete(key);
       }
       await this.#keeper!.revoking(partitions, lost ? 'lost' : this.#state === 'open' ? 'revoked' : 'closing');
       this.emit('revoked', partitions, { lost });
@@ -587,6 +674,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     return [...this.#paused.values()];
   }
 
+  /** @internal The partitions that rest until their next record is due. */
+  parked(): readonly TopicPartition[] {
+    return [...this.#parked.values()];
+  }
+
   /** Hands no more records of these partitions over until {@link resume}. What is buffered of them is fetched again then. */
   async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
     this.#assertAssigned('pause', partitions);
@@ -600,9 +692,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** Undoes {@link pause}. */
   resume(partitions: readonly TopicPartition[] = this.paused()): void {
     this.#assertAssigned('resume', partitions);
-    if (partitions.length === 0) return;
-    this.#handle.resume(partitions);
     for (const at of partitions) this.#paused.delete(this.#keyOf(at));
+    const flowing = this.#flowing(partitions);
+    if (flowing.length > 0) this.#handle.resume(flowing);
   }
 
   /** Drops what is buffered of the partitions and moves librdkafka back to it. */
@@ -746,6 +838,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#state = 'closing';
     this.#stop.abort();
     clearInterval(this.#keepAlive);
+    for (const { timer } of this.#parked.values()) clearTimeout(timer);
     const settled = Promise.all([this.#exclusive, this.#fetching?.catch(() => undefined)]);
     await Promise.race([settled, sleep(remaining(), undefined, { ref: false })]);
     let failure: unknown;

@@ -34,6 +34,8 @@ export interface Outstanding {
   readonly reserved: number;
   /** True when someone was, or will be, told of a failure by callback or promise. */
   readonly observed: boolean;
+  /** True when whoever produced it deals with a failure, so that no offset is held back by it. */
+  readonly owned?: boolean | undefined;
   /** The record is delivered; `index` is its place in its batch. True when nothing is outstanding any more. */
   settle(index: number, partition: number, offset: number, timestamp: number): boolean;
   /** The record failed. True when nothing is outstanding any more. */
@@ -47,17 +49,20 @@ export class Delivery implements Outstanding {
   readonly topic: string;
   /** @internal */
   readonly reserved: number;
+  /** @internal */
+  readonly owned: boolean;
   readonly #callback: DeliveryCallback | undefined;
   #outcome: RecordMetadata | DeliveryError | undefined;
   #promise: Promise<RecordMetadata> | undefined;
   #resolve: ((metadata: RecordMetadata) => void) | undefined;
   #reject: ((error: DeliveryError) => void) | undefined;
 
-  constructor(sequence: number, topic: string, callback: DeliveryCallback | undefined, reserved = 0) {
+  constructor(sequence: number, topic: string, callback: DeliveryCallback | undefined, reserved = 0, owned = false) {
     this.sequence = sequence;
     this.topic = topic;
     this.#callback = callback;
     this.reserved = reserved;
+    this.owned = owned;
   }
 
   /** True when the report is in. */

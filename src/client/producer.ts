@@ -5,6 +5,7 @@ import { errorOfCode, fromLibrdkafka, type RawError } from '../binding/node-rdka
 import { OUTPUT_COLUMNS, type PackedRecords, unpackRecords } from '../binding/packed-records.ts';
 import { ProducerHandle } from '../binding/producer-handle.ts';
 import type { RecordSink } from '../binding/record-sink.ts';
+import type { TransactionCalls } from '../binding/transactions.ts';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import {
   ClosedError,
@@ -19,9 +20,11 @@ import {
   type ToolkitError,
 } from '../errors.ts';
 import { hintOf, isFatalCode, isRetriableCode, kafkaCodes } from '../kafka-codes.ts';
+import { rawSerializer } from '../serde.ts';
 import {
   BatchDelivery,
   type BatchDeliveryCallback,
+  BatchDeliveryError,
   CallbackDelivery,
   Delivery,
   type DeliveryCallback,
@@ -30,6 +33,7 @@ import {
   type Outstanding,
   type RecordMetadata,
 } from './delivery.ts';
+import { DeliveryFailures } from './delivery-failures.ts';
 import { type EncodedRecord, type EncodeSettings, encodeRecord, type ProducerRecord, prepareRecord } from './encode-record.ts';
 import type { ProducerEvents, Statistics } from './events.ts';
 import { toRawHeaders, unpackHeaders } from './produce-headers.ts';
@@ -46,6 +50,8 @@ export interface ProducerSettings<K, V> extends EncodeSettings<K, V> {
   readonly connectTimeoutMs: number;
   readonly queueFullTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
+  /** librdkafka's `transaction.timeout.ms`; undefined without a `transactional.id`. */
+  readonly transactionTimeoutMs: number | undefined;
   readonly tokens: TokenRefresher | undefined;
 }
 
@@ -70,9 +76,9 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   #inLine = 0;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
-  /** The failed records with the lowest and the highest number. */
-  #firstFailure: DeliveryError | undefined;
-  #lastFailure: DeliveryError | undefined;
+  /** Numbers of what is not produced yet and will be, until it is acknowledged. */
+  readonly #held = new Set<number>();
+  readonly #failures = new DeliveryFailures();
   #unobservedFailure: DeliveryError | undefined;
   #fatal: FatalError | undefined;
   #onReports: (() => void)[] = [];
@@ -109,6 +115,16 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#settings.recordMaxBytes;
   }
 
+  /** @internal How long a transaction may take; undefined when the producer has no `transactional.id`. */
+  get transactionTimeoutMs(): number | undefined {
+    return this.#settings.transactionTimeoutMs;
+  }
+
+  /** @internal The transactional calls. */
+  get transactions(): TransactionCalls {
+    return this.#handle.transactions;
+  }
+
   /** Records accepted whose delivery report is outstanding. */
   get inFlight(): number {
     return this.#ring.size;
@@ -120,18 +136,36 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    */
   acknowledgedSequence(since = 0): number {
     // Numbers are reserved in ascending order, so the first is the lowest.
-    const reserved = this.#reserved.size === 0 ? undefined : this.#reserved.values().next().value;
-    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, reserved ?? Number.MAX_SAFE_INTEGER);
-    const failed = this.#firstFailure === undefined ? undefined : this.failure(since);
-    // Of many failures two are remembered: when the first is too old to matter, nothing since then counts as acknowledged.
-    const held = failed === undefined ? oldest : failed === this.#firstFailure ? failed.sequence : since + 1;
-    const lowest = Math.min(oldest, held);
+    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, lowestOf(this.#reserved), lowestOf(this.#held));
+    const lowest = Math.min(oldest, this.#failures.heldFrom(since));
     return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
   }
 
   /** A record after number `since` that failed, if any: offsets behind it are held back for good. */
   failure(since = 0): DeliveryError | undefined {
-    return [this.#firstFailure, this.#lastFailure].find((error) => error !== undefined && error.sequence > since);
+    return this.#failures.after(since);
+  }
+
+  /** @internal Whoever was told of these failures has dealt with them: they hold no offset back any more. */
+  forgive(error: DeliveryError): void {
+    const each = error instanceof BatchDeliveryError ? error.failures.map((failure) => failure.error) : [error];
+    for (const { sequence } of each) this.#failures.forget(sequence);
+  }
+
+  /**
+   * @internal Offsets that are noted from now on wait until what this gives back is called: for a record that is sent by {@link sendRaw} until
+   * it arrives, however often.
+   */
+  hold(): () => void {
+    const number = nextSequence();
+    this.#held.add(number);
+    return () => void this.#held.delete(number);
+  }
+
+  /** @internal Failures up to now belong to a transaction that was aborted: nobody need be told. */
+  forgetFailures(): void {
+    this.#failures.clear();
+    this.#unobservedFailure = undefined;
   }
 
   /** @internal Called once, by `createProducer`. */
@@ -416,13 +450,40 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return orAborted(delivery.delivered, options.signal);
   }
 
+  /**
+   * @internal Produces bytes as they are, past the serializers, and waits for the acknowledgement. A failure is the caller's to deal with:
+   * no offset is held back by it.
+   *
+   * @throws DeliveryError when it was not delivered, and all that {@link enqueue} throws
+   */
+  async sendRaw(record: ProducerRecord<Buffer | null, Buffer | null>): Promise<RecordMetadata> {
+    this.#assertOpen();
+    const deadline = this.#queueFullDeadline();
+    const delivery = await this.#queueUp(undefined, undefined, async (reserved) => {
+      const encoded = encodeRecord(record, { ...this.#settings, keySerializer: rawSerializer, valueSerializer: rawSerializer });
+      await this.#roomFor(record.topic, encoded, deadline, undefined);
+      const owned = new Delivery(nextSequence(), record.topic, undefined, reserved, true);
+      this.#hand(record, encoded, owned, owned.sequence, 0);
+      // Asked for at once, so that a failure has been told to somebody.
+      owned.delivered.catch(ignore);
+      return owned;
+    });
+    return delivery.delivered;
+  }
+
   #add(record: ProducerRecord<K, V>, encoded: EncodedRecord, onDelivery: DeliveryCallback | undefined, reserved: number): Delivery {
     const delivery = new Delivery(nextSequence(), record.topic, onDelivery, reserved);
     this.#hand(record, encoded, delivery, delivery.sequence, 0);
     return delivery;
   }
 
-  #hand(record: ProducerRecord<K, V>, encoded: EncodedRecord, outstanding: Outstanding, sequence: number, index: number): void {
+  #hand(
+    record: Pick<ProducerRecord, 'topic' | 'partition' | 'timestamp'>,
+    encoded: EncodedRecord,
+    outstanding: Outstanding,
+    sequence: number,
+    index: number,
+  ): void {
     const { topic, partition, timestamp } = record;
     const { key, value, headers } = encoded;
     const ticket = this.#ring.nextTicket;
@@ -485,8 +546,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   }
 
   #fail(outstanding: Outstanding, index: number, error: DeliveryError): void {
-    if (error.sequence < (this.#firstFailure?.sequence ?? Number.POSITIVE_INFINITY)) this.#firstFailure = error;
-    if (error.sequence > (this.#lastFailure?.sequence ?? 0)) this.#lastFailure = error;
+    if (!outstanding.owned) this.#failures.add(error);
     if (!outstanding.observed) this.#unobservedFailure ??= error;
     try {
       if (outstanding.fail(index, error)) this.#unreserve(outstanding);
@@ -600,3 +660,8 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
 }
 
 const ignore = (): void => undefined;
+
+/** The first that was put in. */
+function lowestOf(numbers: ReadonlySet<number>): number {
+  return numbers.size === 0 ? Number.MAX_SAFE_INTEGER : numbers.values().next().value!;
+}

@@ -17,6 +17,7 @@ import {
   type Serializer,
 } from '../serde.ts';
 import { publishConsumerEvents, publishProducerEvents } from './diagnostics.ts';
+import type { FailureVars } from './failure-options.ts';
 import { OffsetManager } from './offset-manager.ts';
 import { watchForStalls } from './stall-watchdog.ts';
 
@@ -73,6 +74,7 @@ export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array 
 
 const openProducers = new Set<Producer<never, never>>();
 const managers = new WeakMap<object, OffsetManager>();
+const failureVars = new WeakMap<object, FailureVars>();
 /** `group.instance.id`s in use here: a second consumer of a group must not fence the first. */
 const instanceIds = new Set<string>();
 
@@ -81,6 +83,13 @@ export function offsetManagerOf(consumer: Consumer<unknown, unknown, unknown>): 
   const manager = managers.get(consumer);
   if (manager === undefined) throw new TypeError('Expected a consumer made by createConsumer or createAvroConsumer');
   return manager;
+}
+
+/** @internal What the runtime variables of a consumer say of failures. */
+export function failureVarsOf(consumer: Consumer<unknown, unknown, unknown>): FailureVars {
+  const vars = failureVars.get(consumer);
+  if (vars === undefined) throw new TypeError('Expected a consumer made by createConsumer or createAvroConsumer');
+  return vars;
 }
 
 /**
@@ -140,6 +149,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       drainTimeoutMs: vars.CONSUMER_DRAIN_TIMEOUT_SECONDS * 1000,
     });
     managers.set(consumer, manager);
+    failureVars.set(consumer, vars);
     await consumer.connect(manager, options.signal);
     const stallTimeoutMs = vars.CONSUMER_STALL_TIMEOUT_SECONDS * 1000;
     if (stallTimeoutMs > 0) watchForStalls(consumer, manager, { stallTimeoutMs, onStall: options.onStall ?? 'report' });
@@ -226,6 +236,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   const vars = options.vars ?? parseRuntimeVars();
   const settings = producerSettings(vars, options.config);
   const limit = (key: string): number => Number(effectiveValue(settings, key));
+  const transactional = (settingValue(settings, 'transactional.id') ?? '') !== '';
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),
     sink: chooseSink(vars.RDKAFKA_TOOLKIT_NATIVE, settings),
@@ -239,10 +250,13 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
     connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
     queueFullTimeoutMs: vars.PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS * 1000,
     shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+    transactionTimeoutMs: transactional ? limit('transaction.timeout.ms') : undefined,
     tokens: tokenRefresher(settings, options.tokenProvider),
   });
   publishProducerEvents(producer);
   await producer.connect(options.signal);
+  // What a transaction produces is committed with its own offsets: no other consumer's wait for it.
+  if (transactional) return producer;
   openProducers.add(producer);
   // A producer that failed a record keeps holding offsets after it is closed: what it lost stays lost.
   producer.once('closed', () => {

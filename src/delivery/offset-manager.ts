@@ -30,7 +30,7 @@ interface View {
 }
 
 type AnyConsumer = Consumer<unknown, unknown, unknown>;
-type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'closed' | 'throwIfFailed'>;
+type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'forgive' | 'closed' | 'throwIfFailed'>;
 
 type Tracker = OffsetTracker | PositionTracker;
 
@@ -63,6 +63,7 @@ export class OffsetManager implements OffsetKeeper {
   /** What was produced before this consumer was made cannot be an output of its records. */
   readonly #since = currentSequence();
   readonly #limits: OffsetLimits;
+  readonly #onRevoking = new Set<(partitions: readonly TopicPartition[]) => void>();
   #tracking = true;
   #dirty = false;
   #lastKey = -1;
@@ -216,6 +217,29 @@ export class OffsetManager implements OffsetKeeper {
     this.#dirty = assigned.tracker.finish(record.offset, required) || this.#dirty;
   }
 
+  /**
+   * `leave` is called when partitions are about to be given up, before what is under way of them is waited for: the time to {@link abandon}
+   * what is not begun. Gives what takes it back.
+   */
+  onRevoking(leave: (partitions: readonly TopicPartition[]) => void): () => void {
+    this.#onRevoking.add(leave);
+    return () => void this.#onRevoking.delete(leave);
+  }
+
+  /** Records that were handed over and will not be handled here: they come again, here or elsewhere. */
+  abandon(records: readonly FinishedRecord[]): void {
+    for (const record of records) {
+      if (!this.holds(record)) continue;
+      this.#assigned.get(partitionKey(this.#consumer.topicIndex(record.topic), record.partition))?.tracker.abandon(record.offset);
+    }
+  }
+
+  /** Whether a record that was handed over is still this consumer's. */
+  holds({ topic, partition, batch }: FinishedRecord): boolean {
+    const assigned = this.#assigned.get(partitionKey(this.#consumer.topicIndex(topic), partition));
+    return assigned !== undefined && !(batch !== undefined && batch.epoch < assigned.tracker.epoch);
+  }
+
   /** Notes every record handed over so far as done. */
   finishAll(): void {
     const required = this.#required();
@@ -237,6 +261,11 @@ export class OffsetManager implements OffsetKeeper {
   /** The first failed delivery of a producer since this consumer was made. */
   failureOf(producer: AnyProducer): DeliveryError | undefined {
     return producer.failure(this.#since);
+  }
+
+  /** Failed deliveries that the handler of a record was told of, and whose record is tried again or put aside: they hold nothing back. */
+  forgive(error: DeliveryError): void {
+    for (const producer of this.#outputs()) producer.forgive(error);
   }
 
   /** Throws what a linked producer could tell nobody: a failed delivery. */
@@ -266,12 +295,6 @@ export class OffsetManager implements OffsetKeeper {
     return due;
   }
 
-  #inFlight(of: Iterable<Assigned>): number {
-    let count = 0;
-    for (const { tracker } of of) count += tracker.inFlight;
-    return count;
-  }
-
   async revoking(partitions: readonly TopicPartition[], how: 'revoked' | 'lost' | 'closing'): Promise<void> {
     const entries = partitions.flatMap(({ topic, partition }) => {
       const key = partitionKey(this.#consumer.topicIndex(topic), partition);
@@ -279,6 +302,7 @@ export class OffsetManager implements OffsetKeeper {
       return assigned === undefined ? [] : [[key, assigned] as const];
     });
     const leaving = entries.map(([, assigned]) => assigned);
+    for (const leave of this.#onRevoking) leave(partitions);
     if (how === 'revoked') await this.#drain(leaving, this.#limits.drainTimeoutMs);
     // What is lost may be in other hands already: an offset of ours could set the group back.
     if (how !== 'lost' && this.#consumer.autoCommit) this.#consumer.handle.storeOffsets(this.#due(leaving));
@@ -293,7 +317,7 @@ export class OffsetManager implements OffsetKeeper {
     for (;;) {
       const acknowledged = this.#acknowledged();
       for (const { tracker } of of) tracker.advance(acknowledged);
-      if (this.#inFlight(of) === 0 || performance.now() >= deadline || this.#consumer.closed) return;
+      if (of.every(({ tracker }) => tracker.awaited(acknowledged) === 0) || performance.now() >= deadline || this.#consumer.closed) return;
       await sleep(5);
     }
   }

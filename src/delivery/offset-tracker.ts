@@ -1,6 +1,9 @@
 /** `required` of a record that is not finished. */
 const UNFINISHED = Number.POSITIVE_INFINITY;
 
+/** `required` of a record that never will be: the watermark does not pass it, and nobody waits for it. */
+const ABANDONED = Number.NaN;
+
 /**
  * Which records of one partition, in one assignment, are finished, and how far its offset may be stored.
  *
@@ -79,6 +82,23 @@ export class OffsetTracker {
       if (this.#required[position & mask] === UNFINISHED) this.#required[position & mask] = required;
     }
     this.#cursor = this.#tail;
+  }
+
+  /** Notes that a record that was handed over will not be handled in this assignment: it comes again in the next. */
+  abandon(offset: number): void {
+    const position = this.#find(offset);
+    const slot = position & (this.#offsets.length - 1);
+    if (position >= 0 && this.#required[slot] === UNFINISHED) this.#required[slot] = ABANDONED;
+  }
+
+  /** Records that are being handled, or whose outputs are not acknowledged. */
+  awaited(acknowledged: number): number {
+    const mask = this.#offsets.length - 1;
+    let count = 0;
+    for (let position = this.#head; position < this.#tail; position++) {
+      if (this.#required[position & mask]! > acknowledged) count++;
+    }
+    return count;
   }
 
   /**

@@ -28,6 +28,16 @@ export class PositionTracker {
     return false;
   }
 
+  /** Gives up what was handed over since the last turn that was finished. */
+  abandon(): void {
+    this.#next = this.#finished;
+  }
+
+  /** As {@link inFlight}: outputs are flushed before a turn is finished. */
+  awaited(): number {
+    return this.inFlight;
+  }
+
   finishAll(required: number): void {
     this.#finished = this.#next;
     this.#required = required;

@@ -15,7 +15,7 @@ export interface WatchdogOptions {
 
 type WatchedConsumer = Pick<
   Consumer<unknown, unknown, unknown>,
-  'closed' | 'emit' | 'lag' | 'once' | 'paused' | 'rejoin' | 'setStall' | 'starved'
+  'closed' | 'emit' | 'lag' | 'once' | 'parked' | 'paused' | 'rejoin' | 'setStall' | 'starved'
 >;
 type WatchedManager = Pick<OffsetManager, 'awaitsOutputs' | 'handedOver' | 'inFlightRecords' | 'settle'>;
 
@@ -105,10 +105,11 @@ export class StallWatchdog {
     return { reason: this.#consumer.starved ? 'fetch' : 'handler', stalledMs, lagRecords, inFlightRecords };
   }
 
-  /** Records waiting in the partitions that are assigned and not paused; undefined when the brokers do not answer. */
+  /** Records waiting in the partitions that are assigned and neither paused nor parked; undefined when the brokers do not answer. */
   async #lag(): Promise<number | undefined> {
     try {
-      const paused = new Set(this.#consumer.paused().map(({ topic, partition }) => `${topic}/${partition}`));
+      const resting = [...this.#consumer.paused(), ...this.#consumer.parked()];
+      const paused = new Set(resting.map(({ topic, partition }) => `${topic}/${partition}`));
       const lags = await this.#consumer.lag();
       return lags
         .filter(({ topic, partition }) => !paused.has(`${topic}/${partition}`))

@@ -16,7 +16,7 @@ export type ProduceOptions<K> = Omit<ProducerRecord<K, never>, 'value'>;
  * @throws EncodeError | RecordTooLargeError | QueueFullError: the record was not taken
  */
 export async function produceMessage<K, V>(
-  producer: Producer<K, V>,
+  producer: Pick<Producer<K, V>, 'enqueue'>,
   options: ProduceOptions<K>,
   metrics: MetricsRecorder | undefined,
   message: V,

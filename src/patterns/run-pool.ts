@@ -7,23 +7,25 @@ import type { BatchRange, Consumer } from '../client/consumer.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { OffsetManager } from '../delivery/offset-manager.ts';
-import { ClosedError, ConfigError, IncompatibleEnvironmentError, isToolkitError, NoMessageError } from '../errors.ts';
+import { ConfigError, IncompatibleEnvironmentError, isToolkitError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
 import { BatchPool, type PoolStats } from '../pool/batch-pool.ts';
 import type { PoolOrder } from '../pool/lanes.ts';
 import type { PoolMode } from '../pool/mode-chooser.ts';
 import type { SchemaSource } from '../serde.ts';
-import type { RunOptions, RunResult } from './run.ts';
+import { Failures, isStopReason } from './failures.ts';
+import type { RunOptions, RunResult } from './run-options.ts';
 import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
 
 /** Options of {@link runPool}. */
-export interface RunPoolOptions<K, V, H> extends Omit<RunOptions<K, V, H, never, never>, 'producer' | 'handlerTimeoutMs'> {
+export interface RunPoolOptions<K, V, H>
+  extends Omit<RunOptions<K, V, H, never, never>, 'producer' | 'handlerTimeoutMs' | 'filter' | 'circuitBreaker'> {
   /**
    * URL of the handler module, `new URL('./handler.js', import.meta.url)`: a compiled file whose default export is made by
    * `definePoolHandler`. It decodes and encodes; the consumer and the producer of the runner move bytes.
    */
   readonly handler: URL;
-  /** Needed when the handler returns records. */
+  /** Needed when the handler returns records, and for retry topics and dead letters. */
   readonly producer?: Producer<never, never> | undefined;
   /** Where the module's Avro schemas come from. Workers reach it through the main thread, each schema once. */
   readonly registry?: SchemaSource | undefined;
@@ -61,7 +63,8 @@ export interface PoolRunner {
  *
  * Ordering: per partition (or key, by `order`), outputs included. Guarantee: at least once; an offset is stored when the outputs of its
  * record are acknowledged. A worker that throws, exits, runs out of memory or hangs costs a second try of the task it was at, never an
- * acknowledgement; a record that ends it twice goes to `onError` with a `WorkerError`. After a crash of the process the records since the
+ * acknowledgement; a record that ends it twice fails with a `WorkerError`, which goes the way of an error of the handler (`failures`,
+ * `onError`). After a crash of the process the records since the
  * last commit come again. When it is told to stop, tasks under way are finished; records that wait behind them come again.
  *
  * @throws the error that stopped it, after everything was closed; ShutdownError as `runAsync`
@@ -101,6 +104,8 @@ class Runner<K, V, H> implements PoolRunner {
   readonly #manager: OffsetManager;
   readonly #consumer: Consumer<K, V, H>;
   readonly #metrics: MetricsRecorder | undefined;
+  /** Set when it runs. */
+  #failures: Failures<K, V, H> | undefined;
   #consumed = 0;
   #outageMs = 0;
 
@@ -130,18 +135,13 @@ class Runner<K, V, H> implements PoolRunner {
           metrics?.incMessagesProduced(outputs.length);
         },
         finish: (batch, indexes) => this.#manager.finishOf(batch, indexes),
-        decide: (error, batch, index) => this.#decide(error, batch.at(index) as ConsumerRecord<K, V, H>),
+        failed: (error, batch, index, attempt) => this.#failures!.failed(error, batch.at(index) as ConsumerRecord<K, V, H>, attempt),
       },
     );
   }
 
   stats(): PoolStats {
     return this.#pool.stats();
-  }
-
-  #decide(error: unknown, record: ConsumerRecord<K, V, H>): 'stop' | 'skip' {
-    this.#metrics?.incMessageErrors(error);
-    return this.#options.onError?.(error, record) ?? 'stop';
   }
 
   async run(): Promise<RunResult> {
@@ -151,12 +151,14 @@ class Runner<K, V, H> implements PoolRunner {
     let wasCut = false;
     try {
       if (!this.#consumer.autoCommit) throw wrongAutoCommit();
-      const loop = this.#loop(stop.signal);
+      const { producer } = this.#options;
+      this.#failures = new Failures(this.#options, stop.signal, { producer, holder: producer });
+      const loop = this.#loop(stop.signal, this.#failures);
       // A loop that is cut off settles late or never; what it says then concerns nobody.
       loop.catch(() => undefined);
       wasCut = await Promise.race([loop.then(() => false), stop.cut.then(() => true)]);
     } catch (error) {
-      if (!((stop.signal.aborted || this.#consumer.closed) && error instanceof ClosedError)) failure = error;
+      if (!((stop.signal.aborted || this.#consumer.closed) && isStopReason(error, stop.signal))) failure = error;
     }
     await this.#pool.close();
     const ended = await endClients(this.#options, closeClients, stop.remainingMs);
@@ -164,26 +166,29 @@ class Runner<K, V, H> implements PoolRunner {
     const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
     failure ??= cut ? cutOff('runPool', stop, ended) : ended.failure;
     if (failure !== undefined) throw failure;
-    const { producedRecords, skippedRecords } = this.#pool.stats();
-    return { consumed: this.#consumed, produced: producedRecords, skipped: skippedRecords, left: ended.left };
+    const { producedRecords } = this.#pool.stats();
+    const { retried, deadLettered, skipped } = this.#failures!;
+    return { consumed: this.#consumed, produced: producedRecords, skipped, filtered: 0, retried, deadLettered, left: ended.left };
   }
 
-  async #loop(signal: AbortSignal): Promise<void> {
+  async #loop(signal: AbortSignal, failures: Failures<K, V, H>): Promise<void> {
     const onStop = (): void => this.#pool.stop();
     signal.addEventListener('abort', onStop, { once: true });
     const ended = AbortSignal.any([signal, this.#pool.failed]);
     try {
-      await this.#pool.start();
+      await Promise.all([this.#pool.start(), failures.start()]);
       while (!signal.aborted && !this.#consumer.closed) {
         const range = await this.#take(ended);
         this.#pool.throwIfEnded();
         this.#manager.throwIfFailed();
+        failures.throwIfFailed();
         if (range === undefined) continue;
         this.#consumed += range.to - range.from;
         this.#metrics?.incMessagesConsumed(range.to - range.from);
         await this.#pool.submit(range.batch as BatchRange<unknown, unknown, unknown>['batch'], range.from, range.to);
       }
       await this.#pool.drain();
+      await failures.settled();
     } finally {
       signal.removeEventListener('abort', onStop);
     }

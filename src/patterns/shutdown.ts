@@ -76,6 +76,12 @@ export class StopRequest {
     this.#request(undefined);
   };
 
+  /** Asks for it because something failed here. */
+  fail(): void {
+    if (this.#deadline === undefined) this.#by = 'a failure';
+    this.#request(undefined);
+  }
+
   #request(reason: unknown): void {
     if (this.#deadline !== undefined) return;
     this.#deadline = performance.now() + this.#timeoutMs;

@@ -30,8 +30,11 @@ export interface PoolHooks {
   produce(outputs: PackedRecords): Promise<void>;
   /** Records are done, once everything produced so far is acknowledged. */
   finish(batch: AnyBatch, indexes: Int32Array): void;
-  /** Whether to count a record that failed as done, or to end. */
-  decide(error: unknown, batch: AnyBatch, index: number): 'stop' | 'skip';
+  /**
+   * Sees to a record that failed for the `attempt`th time: true when it is to be tried again, false when it is dealt with. What it throws
+   * ends the pool.
+   */
+  failed(error: unknown, batch: AnyBatch, index: number, attempt: number): Promise<boolean>;
 }
 
 /** What a pool is doing: plain numbers, for metrics. */
@@ -43,7 +46,8 @@ export interface PoolStats {
   readonly queuedRecords: number;
   readonly handledRecords: number;
   readonly producedRecords: number;
-  readonly skippedRecords: number;
+  /** Failed and dealt with: skipped, or put aside. */
+  readonly failedRecords: number;
   readonly decodeErrors: number;
   readonly handlerErrors: number;
   /** Workers that threw, exited, ran out of memory or were ended because they hung. */
@@ -85,7 +89,9 @@ export class BatchPool {
   #closed = false;
   #onRoom: (() => void)[] = [];
   readonly #views = new WeakMap<AnyBatch, AnyBatch>();
-  readonly #counts = { handled: 0, produced: 0, skipped: 0, decodeErrors: 0, handlerErrors: 0, workerFailures: 0 };
+  /** Failures of single records, by their place in their batch. */
+  readonly #attempts = new WeakMap<AnyBatch, Map<number, number>>();
+  readonly #counts = { handled: 0, produced: 0, failed: 0, decodeErrors: 0, handlerErrors: 0, workerFailures: 0 };
   #outageMs = 0;
   #window = { records: 0, workMs: 0, since: 0, loop: performance.eventLoopUtilization() };
 
@@ -107,14 +113,14 @@ export class BatchPool {
   }
 
   stats(): PoolStats {
-    const { handled, produced, skipped, decodeErrors, handlerErrors, workerFailures } = this.#counts;
+    const { handled, produced, failed, decodeErrors, handlerErrors, workerFailures } = this.#counts;
     return {
       mode: this.#mode,
       workers: this.#settings.workers,
       queuedRecords: this.#queued,
       handledRecords: handled,
       producedRecords: produced,
-      skippedRecords: skipped,
+      failedRecords: failed,
       decodeErrors,
       handlerErrors,
       workerFailures,
@@ -245,19 +251,19 @@ export class BatchPool {
     } catch (error) {
       if (!(error instanceof WorkerError)) throw error;
       this.#counts.workerFailures++;
-      this.#retry(lane, task, error);
+      await this.#retry(lane, task, error);
       return undefined;
     }
   }
 
   /** A second time as a whole; then the record that was under way apart, so that it alone can be to blame. */
-  #retry(lane: Lane, task: PoolTask, error: WorkerError): void {
+  async #retry(lane: Lane, task: PoolTask, error: WorkerError): Promise<void> {
     const failures = task.failures + 1;
     if (failures < 2) this.#putBack(lane, task.slice(0, task.length, failures));
     else if (task.length > 1) {
       const { place } = error;
       this.#putBack(lane, task.slice(0, place), task.slice(place, place + 1, 1), task.slice(place + 1, task.length));
-    } else this.#decide(task, 0, error);
+    } else this.#putBack(lane, await this.#recordFailed(task, 0, error));
   }
 
   async #runInline(task: PoolTask): Promise<TaskOutcome> {
@@ -317,8 +323,8 @@ export class BatchPool {
     this.#outageMs = 0;
     if (error instanceof DecodeError) this.#counts.decodeErrors++;
     else this.#counts.handlerErrors++;
-    this.#decide(task, done, error);
-    this.#putBack(lane, task.slice(done + 1, task.length));
+    const again = await this.#recordFailed(task, done, error);
+    this.#putBack(lane, again, task.slice(done + 1, task.length));
   }
 
   /** What is left of a task, unless the pool is to stop: then it comes again. */
@@ -331,11 +337,25 @@ export class BatchPool {
     this.#tellRoom();
   }
 
-  #decide(task: PoolTask, place: number, error: unknown): void {
+  /** Gives the record back when it is to be tried again. */
+  async #recordFailed(task: PoolTask, place: number, error: unknown): Promise<PoolTask | undefined> {
     const { batch, index } = task.at(place);
-    if (this.#hooks.decide(error, batch, index) !== 'skip') throw error;
-    this.#counts.skipped++;
+    if (await this.#hooks.failed(error, batch, index, this.#countAttempt(batch, index))) return task.slice(place, place + 1);
+    this.#counts.failed++;
     this.#finish(task.slice(place, place + 1));
+    return undefined;
+  }
+
+  /** How often a record has failed, this time included. */
+  #countAttempt(batch: AnyBatch, index: number): number {
+    let failed = this.#attempts.get(batch);
+    if (failed === undefined) {
+      failed = new Map();
+      this.#attempts.set(batch, failed);
+    }
+    const attempt = (failed.get(index) ?? 0) + 1;
+    failed.set(index, attempt);
+    return attempt;
   }
 
   /** Fires the signal of every handler, and leaves what waits in the lanes. */
