@@ -21,6 +21,8 @@ export interface Broker extends AsyncDisposable {
   /** Topics of records with so many headers. */
   readonly inputTopics: ReadonlyMap<number, readonly string[]>;
   readonly outputTopics: readonly string[];
+  /** Empty topics, one for each run of the mode `concurrent`, which fills its own. */
+  readonly keyTopics: readonly string[];
 }
 
 /** How many records the topics of the mock cluster can hold without compression. */
@@ -34,12 +36,15 @@ export async function openBroker({
   bootstrapServers,
   topics,
   headers,
-}: Pick<BenchOptions, 'bootstrapServers' | 'topics' | 'headers'>): Promise<Broker> {
+  modes,
+  repeats,
+}: Pick<BenchOptions, 'bootstrapServers' | 'topics' | 'headers' | 'modes' | 'repeats'>): Promise<Broker> {
   const run = `bench-${process.pid}-${Date.now().toString(36)}`;
-  const names = (kind: string): string[] => Array.from({ length: topics }, (_, number) => `${run}-${kind}-${number}`);
+  const names = (kind: string, length = topics): string[] => Array.from({ length }, (_, number) => `${run}-${kind}-${number}`);
   const inputTopics = new Map(headers.map((count) => [count, names(`in-${count}`)]));
   const outputTopics = names('out');
-  const all = [...[...inputTopics.values()].flat(), ...outputTopics];
+  const keyTopics = names('keys', modes.includes('concurrent') ? 2 * repeats : 0);
+  const all = [...[...inputTopics.values()].flat(), ...outputTopics, ...keyTopics];
   if (bootstrapServers === undefined) {
     const cluster = await startMockCluster({ topics: all });
     return {
@@ -47,6 +52,7 @@ export async function openBroker({
       bootstrapServers: cluster.bootstrapServers,
       inputTopics,
       outputTopics,
+      keyTopics,
       [Symbol.asyncDispose]: () => cluster.close(),
     };
   }
@@ -56,6 +62,7 @@ export async function openBroker({
     bootstrapServers,
     inputTopics,
     outputTopics,
+    keyTopics,
     [Symbol.asyncDispose]: () => deleteTopics(bootstrapServers, all),
   };
 }

@@ -17,6 +17,7 @@ export interface Outcome {
 /** Every job in the order it runs: repeat after repeat, in each the modes, in each the clients one after the other. */
 export function planJobs(options: BenchOptions, broker: Broker): (Job & { readonly repeat: number })[] {
   const jobs: (Job & { readonly repeat: number })[] = [];
+  const keyTopics = [...broker.keyTopics];
   for (let repeat = 1; repeat <= options.repeats; repeat++) {
     for (const mode of options.modes) {
       // Who goes first changes, so that being first is no advantage.
@@ -33,7 +34,7 @@ export function planJobs(options: BenchOptions, broker: Broker): (Job & { readon
             bootstrapServers: broker.bootstrapServers,
             groupId: `${inputTopics[0]}-${client}-${number}-${mode}-${repeat}`,
             inputTopics,
-            outputTopics: broker.outputTopics,
+            outputTopics: mode === 'concurrent' ? keyTopics.splice(0, 1) : broker.outputTopics,
             records: recordsOf(options, client, mode),
             headers,
           });

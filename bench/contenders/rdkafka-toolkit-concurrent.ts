@@ -20,10 +20,10 @@ async function fill(job: Job, topic: string): Promise<void> {
 }
 
 async function run(job: Job, meter: Meter): Promise<string[]> {
-  const topic = `${job.groupId}-keys`;
+  const topic = job.outputTopics[0]!;
   await fill(job, topic);
   const vars = varsOf(job);
-  const consumer = await createConsumer({ vars, topics: [topic], missingTopics: 'wait' });
+  const consumer = await createConsumer({ vars, topics: [topic] });
   const stop = new AbortController();
   const next = new Int32Array(KEYS);
   let disordered = 0;

@@ -483,7 +483,7 @@ describe('records that fail', { concurrency: 4 }, () => {
       await fill(services, input, 30, { partition: 0 });
       const vars = services.vars();
       await using clients = await openClients(vars, input);
-      const breaker = circuitBreaker(handleAll, { halfOpenAfter: 30, breaker: new ConsecutiveBreaker(3) });
+      const breaker = circuitBreaker(handleAll, { halfOpenAfter: 300, breaker: new ConsecutiveBreaker(3) });
       const done = counted(30);
       let probes = 0;
       let callsWhileDown = 0;
@@ -514,7 +514,8 @@ describe('records that fail', { concurrency: 4 }, () => {
         },
       );
       assert.equal(probes, 3);
-      assert.ok(callsWhileDown >= 3 && callsWhileDown < 3 + concurrency, `${callsWhileDown} calls`);
+      // On a machine that stalls, the circuit may be half open before it is first looked at.
+      assert.ok(callsWhileDown >= 3 && callsWhileDown <= 3 + concurrency, `${callsWhileDown} calls`);
       assert.equal(result.retried, callsWhileDown);
       assert.equal(await committedTotal(services, vars, input), 30);
     });

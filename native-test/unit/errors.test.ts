@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as errors from '../../src/errors.ts';
+import { BatchItemError } from '../../src/patterns/batch-item-error.ts';
 import { BatchDecodeError } from '../../src/patterns/consume.ts';
 
 interface Row {
@@ -101,6 +102,21 @@ const table: Record<string, Row> = {
   },
   ClosedError: { make: (options) => new errors.ClosedError('text', options), code: 'ERR_CLOSED', retriable: false, fatal: false },
   StateError: { make: (options) => new errors.StateError('text', options), code: 'ERR_STATE', retriable: false, fatal: false },
+  TransactionError: {
+    make: (options) => new errors.TransactionError('text', 'abortable', options),
+    code: 'ERR_TRANSACTION',
+    retriable: true,
+    fatal: false,
+    fields: { kind: 'abortable' },
+  },
+  BatchItemError: {
+    make: () => new BatchItemError(3, cause, { outputs: [] }),
+    code: 'ERR_BATCH_ITEM',
+    retriable: false,
+    fatal: false,
+    options: false,
+    fields: { index: 3, outputs: [] },
+  },
   FatalError: { make: (options) => new errors.FatalError('text', options), code: 'ERR_FATAL', retriable: false, fatal: true },
   BatchDecodeError: {
     make: () => new BatchDecodeError([], [decode]),
@@ -112,7 +128,7 @@ const table: Record<string, Row> = {
   },
 };
 
-const classes: Record<string, unknown> = { ...errors, BatchDecodeError };
+const classes: Record<string, unknown> = { ...errors, BatchDecodeError, BatchItemError };
 
 describe('errors', () => {
   test('every class stands in the table', () => {
@@ -146,6 +162,8 @@ describe('errors', () => {
 
   test('a fatal error cannot be made not fatal', () => {
     assert.equal(new errors.FatalError('text', { fatal: false }).fatal, true);
+    const fenced = new errors.TransactionError('text', 'fenced');
+    assert.deepEqual([fenced.code, fenced.fatal, fenced.retriable], ['ERR_FENCED', true, false]);
   });
 
   test('a connect error may be about signing in or a topic', () => {
