@@ -59,7 +59,9 @@ function formatRatio(group: readonly Row[], rows: readonly Row[], reference: str
   const { mode, headers } = group[0]!;
   const comparable = rows.filter((row) => row.headers === headers);
   const ratio = ratioToReference(comparable, mode, contestantName(group[0]!), ownReference(mode) ?? reference);
-  return ratio === undefined ? '' : ratio.toFixed(2);
+  if (ratio === undefined) return '';
+  const own = ownReference(mode);
+  return own === undefined ? ratio.toFixed(2) : `${ratio.toFixed(2)} (× ${own.replace('rdkafka-toolkit-', '')})`;
 }
 
 /** Throughput over the reference's in the same repeats; undefined without a reference. */

@@ -48,7 +48,7 @@ async function main(): Promise<number> {
   const records = Number(given.records ?? (given.smoke ? 20_000 : 200_000));
   const repeats = Number(given.repeats ?? (given.smoke ? 1 : 3));
   const bootstrapServers = given.kafka ? process.env.KAFKA_BOOTSTRAP_SERVERS : undefined;
-  await using broker = await openBroker({ bootstrapServers, topics: 8, headers: [0] });
+  await using broker = await openBroker({ bootstrapServers, topics: 8, headers: [0], modes: [], repeats: 0 });
   await using registry = await startSchemaRegistry();
   const base = { fields, records, bootstrapServers: broker.bootstrapServers, registryUrl: registry.url, vars: VARS };
   const inputs = broker.inputTopics.get(0)!;

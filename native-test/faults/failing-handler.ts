@@ -66,7 +66,12 @@ export class FailingHandler {
     else if (this.#failing === 'letters' && endsAsDeadLetter('letters', number)) {
       // As a handler does that puts its failures aside by itself, and is done.
       const { topic, partition, offset, key, value } = record;
-      const headers = { kafka_original_topic: topic, kafka_original_partition: String(partition), kafka_original_offset: String(offset) };
+      const headers = {
+        kafka_retry_count: '0',
+        kafka_original_topic: topic,
+        kafka_original_partition: String(partition),
+        kafka_original_offset: String(offset),
+      };
       await this.#producer.enqueue({ topic: this.#deadLetterTopic, key, value, headers });
       return true;
     }

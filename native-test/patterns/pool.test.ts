@@ -18,6 +18,7 @@ import {
   type RunPoolOptions,
   type RunResult,
   type RuntimeVars,
+  recordOrigin,
   WorkerError,
 } from 'rdkafka-toolkit';
 import { startSchemaRegistry } from 'rdkafka-toolkit/testing';
@@ -106,7 +107,8 @@ describe('runPool', () => {
       );
       const vars = services.vars();
       const { result, pool, metrics } = await run(topic, vars, 3_000, { mode });
-      assert.deepEqual(result, { consumed: 3_000, produced: 3_000, skipped: 0, left: { records: 0, outputs: 0 } });
+      const left = { records: 0, outputs: 0 };
+      assert.deepEqual(result, { consumed: 3_000, produced: 3_000, skipped: 0, filtered: 0, retried: 0, deadLettered: 0, left });
       assert.deepEqual([metrics.consumed, metrics.produced, metrics.errors.length], [3_000, 3_000, 0]);
       assert.equal(pool.stats().queuedRecords, 0);
       const records = await readAll(services, out);
@@ -168,6 +170,47 @@ describe('runPool', () => {
     await assert.rejects(run(topic, again, 400), /no 201/);
     const committed = await committedTotal(services, again, topic);
     assert.ok(committed < 400, `${committed}`);
+  });
+
+  test('records that fail go by way of a retry topic to the dead letters, those that cannot be decoded at once; a worker that dies among them', async () => {
+    const out = await services.topic('out');
+    const [again, dead] = [await services.topic('again'), await services.topic('dead')];
+    const actions = new Map([
+      [10, 'throw'],
+      [77, 'exit'],
+      [150, 'throw'],
+    ]);
+    const topic = await fillTexts(
+      out,
+      numbers(200).map((index) => `${actions.get(index) ?? 'echo'}|${index}`),
+    );
+    const vars = services.vars();
+    const failures = {
+      attempts: 2,
+      backoff: { initialMs: 1, maxMs: 1 },
+      retryTopics: [{ topic: again, delayMs: 100 }],
+      retries: 1,
+      deadLetterTopics: [dead],
+    };
+    // 197 are handled; three fail twice: once for the retry topic, once for the dead letters.
+    const { result } = await run(topic, vars, 203, { failures });
+    assert.deepEqual([result.produced, result.skipped, result.deadLettered], [197, 0, 3]);
+    const letters = await readAll(services, dead);
+    const origins = letters.map((record) => recordOrigin({ rawHeaders: record.headers }));
+    assert.deepEqual(
+      origins.map((origin) => [origin?.topic, origin?.retryCount, origin?.exception]).toSorted(),
+      [
+        [topic, 1, 'RangeError'],
+        [topic, 1, 'RangeError'],
+        [topic, 1, 'WorkerError'],
+      ].toSorted(),
+    );
+    assert.deepEqual(
+      letters.map(({ value }) => String(value)).toSorted(),
+      [`${out}|exit|77`, `${out}|throw|10`, `${out}|throw|150`].toSorted(),
+    );
+    assert.equal((await readAll(services, again)).length, 3);
+    assert.equal(await committedTotal(services, vars, topic), 200);
   });
 
   test('a worker that exits costs a second try and nothing else', async () => {

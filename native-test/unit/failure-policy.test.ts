@@ -144,9 +144,12 @@ describe('a failure policy', () => {
 });
 
 test('whatever is put aside, however often, gives back its own bytes, headers and place', () => {
-  const name = fc.oneof(fc.string({ minLength: 1 }), fc.constantFrom('kafka_retry_count', 'kafka_original_topic', 'kafka_attempts'));
+  const name = fc.oneof(
+    fc.string({ minLength: 1 }),
+    fc.constantFrom('kafka_retry_count', 'kafka_retry_not_before', 'kafka_original_topic', 'kafka_attempts'),
+  );
   const bytes = fc.option(fc.uint8Array({ maxLength: 20 }).map((data) => Buffer.from(data)));
-  const header = fc.record({ name, value: bytes });
+  const header = fc.record({ name, value: bytes }, { noNullPrototype: true });
   const failed = fc.record({
     topic: fc.string({ minLength: 1 }),
     partition: fc.nat(),

@@ -97,17 +97,12 @@ export function originalHeaders(headers: readonly RecordHeader[]): readonly Reco
   return headers.slice(0, ownHeadersStart(headers));
 }
 
-/** Ours come last, each name once: a record's own header of such a name stands before them, and stays. */
+/** Ours come last, `kafka_retry_count` first among them: a record's own header of such a name stands before that, and stays. */
 function ownHeadersStart(headers: readonly RecordHeader[]): number {
-  const seen = new Set<string>();
-  let start = headers.length;
-  while (start > 0) {
-    const { name } = headers[start - 1]!;
-    if (!ownNames.has(name) || seen.has(name)) break;
-    seen.add(name);
-    start--;
+  for (let start = headers.length - 1; start >= 0 && ownNames.has(headers[start]!.name); start--) {
+    if (headers[start]!.name === failureHeaders.retryCount) return start;
   }
-  return start;
+  return headers.length;
 }
 
 /** Where a failed record goes, and what it is told to carry. */

@@ -122,8 +122,8 @@ export const failingRecords: readonly Fault[] = [
     run: (context) => runKills(context, 'unsafe', 'letters'),
   },
   {
-    id: '8-topic-down',
-    description: 'the dead-letter topic is away (mock)',
+    id: '9-topic-down',
+    description: 'a tenth of the records cannot be decoded, and the dead-letter topic is away (mock)',
     limitSeconds,
     run: runTopicDown,
   },
@@ -131,6 +131,7 @@ export const failingRecords: readonly Fault[] = [
     id: '9-poison',
     description: 'a tenth of the records cannot be decoded, and the process is killed (mock)',
     limitSeconds,
+    short: false,
     run: (context) => runKills(context, 'async', 'poison'),
   },
 ];
