@@ -145,7 +145,7 @@ function format(rows: readonly Row[]): string {
         contender,
         whole.format(figure((row) => row.recordsPerSecond)),
         short.format(figure((row) => row.cpuMicrosPerRecord)),
-        short.format(figure((row) => row.mainMicrosPerRecord ?? Number.NaN)),
+        own[0]!.mainMicrosPerRecord === undefined ? '' : short.format(figure((row) => row.mainMicrosPerRecord ?? Number.NaN)),
         ratio((row) => row.recordsPerSecond),
         ratio((row) => row.cpuMicrosPerRecord),
         own.at(-1)?.note ?? '',

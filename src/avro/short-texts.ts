@@ -7,7 +7,7 @@ const SLOTS = 2_048;
 const PATIENCE = 64;
 const REST = 1_024;
 
-/** What of Node's `Buffer` is called bare: the checks of `toString` cost a tenth of a short text. */
+/** What of Node's `Buffer` is called bare, without the argument checks of `toString`. */
 interface Utf8Memory {
   utf8Slice(start: number, end: number): string;
 }
@@ -18,8 +18,8 @@ export function utf8(bytes: Buffer, start: number, end: number): string {
 }
 
 /**
- * Short texts read lately, by their bytes. Codes, names and states repeat from record to record, and comparing one costs a third of
- * what a call out of JavaScript takes to make it anew.
+ * Short texts read lately, by their bytes. Codes, names and states repeat from record to record, and comparing one costs less than
+ * a call out of JavaScript that makes it anew.
  */
 export class ShortTexts {
   readonly #texts: string[] = new Array<string>(SLOTS).fill('');
