@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds and tests the committed tree on a newer Node (default 24), taken from npm: its binary and its headers.
+# Builds and tests the committed tree on a newer Node (default 24), taken from npm: its binary and its headers. With `prepare` as the second
+# argument it only builds.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 version=${1:-24}
@@ -23,4 +24,4 @@ if [ ! -f "$stamp" ]; then
 else
   npm run --silent install
 fi
-npm test
+[ "${2:-}" = prepare ] || npm test
