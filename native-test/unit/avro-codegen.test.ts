@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -63,6 +63,7 @@ describe('codegen', () => {
 
   test('what it writes compiles', async () => {
     const root = fileURLToPath(new URL('../../../', import.meta.url));
+    mkdirSync(join(root, '.cache'), { recursive: true });
     const file = join(root, '.cache', `codegen-${process.pid}.ts`);
     writeFileSync(file, generateTypes(JSON.stringify(order), { logicalTypes: true }));
     try {
