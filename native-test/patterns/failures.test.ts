@@ -65,7 +65,7 @@ describe('records that fail', { concurrency: 4 }, () => {
     options: ConsumerOptions<Bytes, V> = {},
   ): Promise<{ consumer: Consumer<Bytes, V>; producer: Producer } & AsyncDisposable> {
     const producer = await createProducer({ vars });
-    const consumer = await createConsumer<Bytes, V>({ ...options, vars, topics: [input], producers: [producer] });
+    const consumer = await createConsumer<Bytes, V>({ topics: [input], ...options, vars, producers: [producer] });
     const close = async (): Promise<void> => {
       await Promise.allSettled([consumer.close(), producer.close()]);
     };
@@ -283,9 +283,8 @@ describe('records that fail', { concurrency: 4 }, () => {
       PRODUCE_FAILURE_TOPICS: letters,
       RETRY_DELAY_SECONDS: '0.2',
       RETRY_DELAY_FACTOR: '1',
-      ...shortSession(services.real),
     });
-    await using clients = await openClients(vars, input);
+    await using clients = await openClients(vars, input, { topics: [input, again] });
     const done = counted(3 + 3 + 3);
     const counts: string[] = [];
     const result = await startAll(clients, done.signal, {}, (record) => {
@@ -314,8 +313,8 @@ describe('records that fail', { concurrency: 4 }, () => {
   test('a delayed record comes when it is due, not before, and nobody waits for it', async () => {
     const [input, again] = [await services.topic('in'), await services.topic('again')];
     await fill(services, input, 200, { partition: 0 });
-    const vars = services.vars(shortSession(services.real));
-    await using clients = await openClients(vars, input);
+    const vars = services.vars();
+    await using clients = await openClients(vars, input, { topics: [input, again] });
     const delayMs = 2_500;
     const failedAt = new Map<string, number>();
     const laterBy: number[] = [];
