@@ -15,5 +15,5 @@ npm run --silent build
 grep -q '"built":true' build/native-status.json
 export LSAN_OPTIONS=exitcode=0:log_path=$home/leaks:print_suppressions=0:max_leaks=0
 files=$(find dist/native-test/native dist/native-test/mock -name '*.test.js')
-LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 node --expose-gc --test --test-concurrency=1 $files
+LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 node --expose-gc --test --test-concurrency=3 $files
 node dist/native-test/native/leak-report.js "$home"/leaks.*
