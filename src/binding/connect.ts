@@ -96,8 +96,10 @@ export async function connectClient(
 }
 
 function cannotCreate(error: RawError): Error {
-  // librdkafka reads the key when the client is made.
-  const hint = /bad decrypt|bad password|maybe wrong password/i.test(error.message) ? '. Check SSL_KEY_PASSWORD.' : '';
+  // librdkafka reads the key when the client is made, and does not say whether the file or its password is wrong.
+  const hint = /ssl\.key\.location failed/.test(error.message)
+    ? '. Check that SSL_KEY_LOCATION is a PEM key and SSL_KEY_PASSWORD its password.'
+    : '';
   return fromLibrdkafka('Cannot create the Kafka client', error, (message, options) => new ConnectError(`${message}${hint}`, options));
 }
 
