@@ -503,12 +503,16 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       return;
     }
     const pending = batch.prepare(this.#index);
-    if (pending !== undefined) await orAborted(Promise.race([pending, this.#untilStopped()]), signal);
+    if (pending !== undefined) await orAborted(this.#whileOpen(pending), signal);
   }
 
-  #untilStopped(): Promise<void> {
-    const { signal } = this.#stop;
-    return signal.aborted ? Promise.resolve() : new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  /** Waits for `pending`, or until the consumer is closed. */
+  async #whileOpen(pending: Promise<void>): Promise<void> {
+    try {
+      await orAborted(pending, this.#stop.signal);
+    } catch (error) {
+      if (!this.#stop.signal.aborted) throw error;
+    }
   }
 
   /** One fetch into the buffer. Shared by all who wait; none runs beside a rebalance, seek or pause. */
