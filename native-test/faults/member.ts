@@ -22,6 +22,9 @@ import { outputOf } from './records.ts';
 
 const PROGRESS_MS = 50;
 
+/** Long enough for most kills to find a transaction open, its outputs written. */
+const TRANSACTION_MS = 300;
+
 const { pattern, input, output, source, pauseEvery, pauseMs, failing, concurrency, order } = JSON.parse(
   process.argv[2] ?? '',
 ) as MemberTask;
@@ -86,7 +89,7 @@ function run(): Promise<RunResult> {
     case 'sync':
       return runSync({ consumer, producer, handler: handleOne });
     case 'transaction':
-      return runTransaction({ consumer, producer: transactional, handler: handleOne });
+      return runTransaction({ consumer, producer: transactional, handler: handleOne, intervalMs: TRANSACTION_MS });
     default: {
       const handlerTimeoutMs = failing === 'failing' ? HANDLER_TIMEOUT_MS : undefined;
       return runAsync({ consumer, producer, handler: handleOne, failures, handlerTimeoutMs, concurrency, order });

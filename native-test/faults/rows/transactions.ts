@@ -8,7 +8,7 @@ import { Pipeline } from '../pipeline.ts';
 const STATIC_MEMBER = { HOSTNAME: 'member' } as const;
 
 async function run(context: FaultContext): Promise<Outcome> {
-  const { records, kills } = context.choose({ records: 6_000, kills: 2 }, { records: 100_000, kills: 20 });
+  const { records, kills } = context.choose({ records: 6_000, kills: 3 }, { records: 100_000, kills: 20 });
   const pipeline = await Pipeline.onReal(context);
   await pipeline.feed(records);
   const start = (): Promise<Member> => pipeline.start('transaction', { environment: STATIC_MEMBER });
