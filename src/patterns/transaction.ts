@@ -4,7 +4,7 @@ import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkaf
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import { partitionKey } from '../client/consumer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
-import { isToolkitError, TransactionError } from '../errors.ts';
+import { DeliveryError, isToolkitError, TransactionError } from '../errors.ts';
 import { Engine } from './engine.ts';
 import type { RunTransactionOptions } from './run-options.ts';
 import { TransactionalProducer } from './transactional-producer.ts';
@@ -59,7 +59,7 @@ export class TransactionEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> 
       await this.#fill(first);
       await this.#producer.commit(this.#options.consumer, this.#offsets(), () => this.#isOurs());
     } catch (error) {
-      await this.#undo(error);
+      await this.#undo(ofTheTransaction(error));
       return;
     }
     this.#finish();
@@ -196,10 +196,16 @@ export class TransactionEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> 
   }
 }
 
+/** An output that was not delivered, be it that librdkafka purged it when the transaction had to be aborted, is the transaction's failure. */
+function ofTheTransaction(error: unknown): unknown {
+  if (!(error instanceof DeliveryError) || error.fatal) return error;
+  const { kafkaCode, message, topic, partition } = error;
+  return new TransactionError(`The transaction must be aborted: ${message}`, 'abortable', { cause: error, kafkaCode, topic, partition });
+}
+
 /** What the failure of a transaction ends the runner with; undefined when its records are handled again. */
 function stopping(error: unknown): { readonly error: unknown } | undefined {
   if (error instanceof TransactionError) return error.retriable || error.fatal ? undefined : { error: error.cause };
-  const ofTheTransaction =
-    isToolkitError(error) && (error.fatal || error.code === 'ERR_DELIVERY' || (error.code === 'ERR_TIMEOUT' && error.retriable));
-  return ofTheTransaction ? undefined : { error };
+  const mayPass = isToolkitError(error) && (error.fatal || (error.code === 'ERR_TIMEOUT' && error.retriable));
+  return mayPass ? undefined : { error };
 }
