@@ -131,7 +131,6 @@ export const failingRecords: readonly Fault[] = [
     id: '9-poison',
     description: 'a tenth of the records cannot be decoded, and the process is killed (mock)',
     limitSeconds,
-    short: false,
     run: (context) => runKills(context, 'async', 'poison'),
   },
 ];
