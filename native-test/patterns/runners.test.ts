@@ -399,8 +399,10 @@ describe('runners', () => {
       if (signalledAt > 0 || !out.includes('handled')) return;
       signalledAt = performance.now();
       child.kill(signal);
-      // As from a terminal or an impatient supervisor.
-      setTimeout(() => child.kill(signal), 5);
+      // As from a terminal or an impatient supervisor. Not by a timer, which may be late: a process that has ended its work and is on its way
+      // out has no handler any more.
+      for (const until = performance.now() + 2; performance.now() < until; );
+      child.kill(signal);
     });
     const [code, killedBy] = (await once(child, 'close')) as [number | null, string | null];
     return { code, killedBy, out, err, tookMs: performance.now() - signalledAt };
