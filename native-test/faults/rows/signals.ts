@@ -58,7 +58,8 @@ async function endIn(state: State, context: FaultContext, pipeline: Pipeline): P
   const signal = context.random.pick(SIGNALS);
   member.signal(signal);
   if (state.twice === true) {
-    await context.sleep(context.random.integer(0, 50));
+    // While it closes: a process on its way out, its work done, has no handler any more.
+    await context.sleep(context.random.integer(0, 10));
     member.signal(context.random.pick(SIGNALS));
   }
   const failures = await pipeline.ended(member, `${signal} while ${name}`);
