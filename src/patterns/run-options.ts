@@ -82,7 +82,7 @@ export interface RunTransactionOptions<K, V, H, OK, OV> extends RunBaseOptions<K
   readonly producer: () => Promise<Producer<OK, OV>>;
   /** Its outputs are what it returns: what it produces by itself is in no transaction. */
   readonly handler: RecordHandler<K, V, H, OK, OV>;
-  /** Records a transaction at most. @default 10000 */
+  /** Records a transaction at most. @default 50000 */
   readonly count?: number | undefined;
   /** How long a transaction takes records, in milliseconds. @default 100 */
   readonly intervalMs?: number | undefined;

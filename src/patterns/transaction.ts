@@ -9,7 +9,7 @@ import { Engine } from './engine.ts';
 import type { RunTransactionOptions } from './run-options.ts';
 import { TransactionalProducer } from './transactional-producer.ts';
 
-const COUNT = 10_000;
+const COUNT = 50_000;
 const INTERVAL_MS = 100;
 const STEP_TIMEOUT_MS = 30_000;
 
