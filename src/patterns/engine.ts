@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
+import { Outage } from '../delivery/outage.ts';
 import { isToolkitError, NoMessageError, StateError, TransactionError } from '../errors.ts';
 import type { RecordContext } from '../serde.ts';
 import type { Holder } from './aside.ts';
@@ -14,8 +15,6 @@ import { produceMessage } from './produce.ts';
 import type { HandlerContext, HandlerResult, RecordHandler, RunBaseOptions, RunBatchOptions, RunResult } from './run-options.ts';
 
 /** Longest wait between two tries during an outage. */
-const OUTAGE_MAX_MS = 5_000;
-
 /** What becomes of outputs. */
 export type OutputProducer<OK, OV> = Pick<Producer<OK, OV>, 'enqueue' | 'sendRaw' | 'throwIfFailed'> & Partial<Holder>;
 
@@ -31,7 +30,7 @@ export class Engine<K, V, H, OK, OV> {
   #consumed = 0;
   #produced = 0;
   #filtered = 0;
-  #outageMs = 0;
+  readonly #outage = new Outage();
 
   constructor(
     options: RunBaseOptions<K, V, H> & { readonly producer?: OutputProducer<OK, OV> | undefined },
@@ -214,7 +213,7 @@ export class Engine<K, V, H, OK, OV> {
   async #tolerant<T>(consume: () => Promise<T>): Promise<T | undefined> {
     try {
       const taken = await consume();
-      this.#outageMs = 0;
+      this.#outage.over();
       return taken;
     } catch (error) {
       if (error instanceof NoMessageError) {
@@ -224,8 +223,7 @@ export class Engine<K, V, H, OK, OV> {
       if (isToolkitError(error) && error.retriable && !error.fatal) {
         // An outage (broker, registry): nothing was taken, so the same record is asked for again.
         this.#options.metrics?.incMessageErrors(error);
-        this.#outageMs = Math.min(OUTAGE_MAX_MS, Math.max(100, this.#outageMs * 2));
-        await orAborted(sleep(this.#outageMs), this.#wait.signal);
+        await orAborted(sleep(this.#outage.next()), this.#wait.signal);
         return undefined;
       }
       throw error;

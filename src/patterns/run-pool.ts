@@ -7,6 +7,7 @@ import type { BatchRange, Consumer } from '../client/consumer.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { OffsetManager } from '../delivery/offset-manager.ts';
+import { Outage } from '../delivery/outage.ts';
 import { ConfigError, IncompatibleEnvironmentError, isToolkitError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
 import { BatchPool, type PoolStats } from '../pool/batch-pool.ts';
@@ -95,9 +96,6 @@ function countFault(name: string, value: number): string[] {
   return Number.isInteger(value) && value > 0 ? [] : [`Expected ${name} to be a whole number above 0, got ${value}`];
 }
 
-/** Longest pause before the next try during an outage. */
-const OUTAGE_MAX_MS = 5_000;
-
 class Runner<K, V, H> implements PoolRunner {
   readonly #options: RunPoolOptions<K, V, H>;
   readonly #pool: BatchPool;
@@ -107,7 +105,7 @@ class Runner<K, V, H> implements PoolRunner {
   /** Set when it runs. */
   #failures: Failures<K, V, H> | undefined;
   #consumed = 0;
-  #outageMs = 0;
+  readonly #outage = new Outage();
 
   constructor(options: RunPoolOptions<K, V, H>, workers: number, taskRecords: number) {
     const { consumer, producer, metrics } = options;
@@ -198,15 +196,14 @@ class Runner<K, V, H> implements PoolRunner {
   async #take(signal: AbortSignal): Promise<BatchRange<K, V, H> | undefined> {
     try {
       const range = await this.#consumer.consumeRange({ signal, timeoutMs: TAKE_MS });
-      this.#outageMs = 0;
+      this.#outage.over();
       return range;
     } catch (error) {
       if (error instanceof NoMessageError || signal.aborted) return undefined;
       if (!isToolkitError(error) || !error.retriable || error.fatal) throw error;
       // An outage of the brokers: nothing was taken.
       this.#metrics?.incMessageErrors(error);
-      this.#outageMs = Math.min(OUTAGE_MAX_MS, Math.max(100, this.#outageMs * 2));
-      await orAborted(sleep(this.#outageMs), signal).catch(() => undefined);
+      await orAborted(sleep(this.#outage.next()), signal).catch(() => undefined);
       return undefined;
     }
   }

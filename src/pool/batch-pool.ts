@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ResourceLimits } from 'node:worker_threads';
 import type { PackedRecords } from '../binding/packed-records.ts';
+import { Outage } from '../delivery/outage.ts';
 import { ClosedError, DecodeError, isToolkitError, WorkerError } from '../errors.ts';
 import type { SchemaSource } from '../serde.ts';
 import { type AnyBatch, type PoolOrder, splitIntoLanes } from './lanes.ts';
@@ -66,9 +67,6 @@ const WINDOW_RECORDS = 20_000;
 const WINDOW_MS = 1_000;
 const WINDOW_LEAST_RECORDS = 100;
 
-/** Longest pause before records are offered again that could not be handled because of an outage. */
-const OUTAGE_MAX_MS = 5_000;
-
 /**
  * Handles batches in workers, or inline: order kept in lanes, outputs produced in the order of their records, nothing finished before its
  * outputs are in the producer's queue. A worker that dies costs a second try of its task.
@@ -92,7 +90,7 @@ export class BatchPool {
   /** Failures of single records, by their place in their batch. */
   readonly #attempts = new WeakMap<AnyBatch, Map<number, number>>();
   readonly #counts = { handled: 0, produced: 0, failed: 0, decodeErrors: 0, handlerErrors: 0, workerFailures: 0 };
-  #outageMs = 0;
+  readonly #outage = new Outage();
   #window = { records: 0, workMs: 0, since: 0, loop: performance.eventLoopUtilization() };
 
   constructor(settings: BatchPoolSettings, hooks: PoolHooks) {
@@ -315,12 +313,12 @@ export class BatchPool {
   async #goOn(lane: Lane, task: PoolTask, { done, error }: TaskOutcome): Promise<void> {
     if (isToolkitError(error) && error.retriable && !error.fatal) {
       // Nothing was taken by it: the same record is tried again.
-      this.#outageMs = Math.min(OUTAGE_MAX_MS, Math.max(100, this.#outageMs * 2));
+      const restMs = this.#outage.next();
       this.#putBack(lane, task.slice(done, task.length));
-      await sleep(this.#outageMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await sleep(restMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       return;
     }
-    this.#outageMs = 0;
+    this.#outage.over();
     if (error instanceof DecodeError) this.#counts.decodeErrors++;
     else this.#counts.handlerErrors++;
     const again = await this.#recordFailed(task, done, error);
