@@ -16,7 +16,7 @@ export class Member {
   /** Partitions it holds. */
   partitions = 0;
   readyRssBytes = 0;
-  rssBytes = 0;
+  memory: NodeJS.MemoryUsage | undefined;
   peakRssBytes = 0;
   result: RunResult | undefined;
 
@@ -66,8 +66,8 @@ export class Member {
         break;
       case 'progress':
         this.handled = message.handled;
-        this.rssBytes = message.rssBytes;
-        this.peakRssBytes = Math.max(this.peakRssBytes, message.rssBytes);
+        this.memory = message.memory;
+        this.peakRssBytes = Math.max(this.peakRssBytes, message.memory.rss);
         break;
       case 'clientError':
         this.clientErrors.push(message.message);

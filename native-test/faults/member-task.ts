@@ -30,7 +30,7 @@ export interface MemberTask {
 export type MemberMessage =
   | { readonly kind: 'ready'; readonly rssBytes: number }
   | { readonly kind: 'assigned' | 'revoked'; readonly partitions: number }
-  | { readonly kind: 'progress'; readonly handled: number; readonly rssBytes: number }
+  | { readonly kind: 'progress'; readonly handled: number; readonly memory: NodeJS.MemoryUsage }
   | { readonly kind: 'clientError' | 'requestTimeout'; readonly message: string }
   | { readonly kind: 'done'; readonly result: RunResult };
 

@@ -57,7 +57,7 @@ let told = -1;
 const progress = setInterval(() => {
   if (handled === told) return;
   told = handled;
-  tell({ kind: 'progress', handled, rssBytes: process.memoryUsage.rss() });
+  tell({ kind: 'progress', handled, memory: process.memoryUsage() });
 }, PROGRESS_MS);
 progress.unref();
 

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import type { FaultContext } from '../context.ts';
 import type { Fault, Outcome } from '../fault.ts';
 import { judge } from '../judge.ts';
 import { Pipeline } from '../pipeline.ts';
-import { type Sample, slopePerHour } from '../statistics.ts';
+import { slopePerHour } from '../statistics.ts';
 
 const MEGABYTE = 1_048_576;
 const RECORD_BYTES = 1_000_000;
@@ -12,6 +13,8 @@ const PREFETCH_RECORDS = 8;
 const RUNTIME_BYTES = 112 * MEGABYTE;
 const SOAK_RECORDS_PER_SECOND = 500;
 const SAMPLE_MS = 10_000;
+/** A JSON object a line. */
+const SAMPLES_FILE = '.cache/16-soak.jsonl';
 /** Caches, pools and the heap grow to their size in the first part of a soak. */
 const WARM_UP_SHARE = 0.25;
 const SLOPE_LIMIT_BYTES_PER_HOUR = MEGABYTE;
@@ -45,22 +48,48 @@ async function runSlowConsumer(context: FaultContext): Promise<Outcome> {
   return { injected: 1, verdict, duplicateBound: 0, failures, notes };
 }
 
+/** Where memory may grow: V8's heap, the buffers outside of it that V8 knows of, and all else: malloc, stacks, code. */
+const MEMORY_KINDS = {
+  rss: ({ rss }) => rss,
+  'live heap': ({ heapUsed }) => heapUsed,
+  heap: ({ heapTotal }) => heapTotal,
+  buffers: ({ external }) => external,
+  'all else': ({ rss, heapTotal, external }) => rss - heapTotal - external,
+} as const satisfies Record<string, (memory: NodeJS.MemoryUsage) => number>;
+
+interface MemorySample {
+  readonly atMs: number;
+  readonly memory: NodeJS.MemoryUsage;
+}
+
+const growthPerHour = (samples: readonly MemorySample[], bytesOf: (memory: NodeJS.MemoryUsage) => number): number =>
+  slopePerHour(samples.map(({ atMs, memory }) => ({ atMs, value: bytesOf(memory) })));
+
 async function runSoak(context: FaultContext): Promise<Outcome> {
   const seconds = context.scale.soakMinutes * 60;
   const pipeline = await Pipeline.onReal(context);
   const member = await pipeline.start('async');
-  const samples: Sample[] = [];
-  const sampling = setInterval(() => samples.push({ atMs: performance.now(), value: member.rssBytes }), SAMPLE_MS);
+  const samples: MemorySample[] = [];
+  const sampling = setInterval(() => {
+    if (member.memory !== undefined) samples.push({ atMs: performance.now(), memory: member.memory });
+  }, SAMPLE_MS);
   context.defer(() => clearInterval(sampling));
   await pipeline.feed(seconds * SOAK_RECORDS_PER_SECOND, { recordsPerSecond: SOAK_RECORDS_PER_SECOND });
   clearInterval(sampling);
   await pipeline.finish(60_000);
   const stopped = await pipeline.stopAll();
   const { verdict } = await pipeline.verify();
-  const slope = slopePerHour(samples.slice(Math.floor(samples.length * WARM_UP_SHARE)));
+  writeFileSync(SAMPLES_FILE, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
+  const slope = growthPerHour(warm, MEMORY_KINDS.rss);
   const failures = [...judge(verdict, 0), ...stopped];
   if (slope >= SLOPE_LIMIT_BYTES_PER_HOUR) failures.push(`Memory grows by ${inMegabytes(slope)} an hour`);
-  const notes = [`${inMegabytes(slope)} an hour over ${context.scale.soakMinutes} minutes, ${inMegabytes(member.rssBytes)} at the end`];
+  const growths = Object.entries(MEMORY_KINDS).map(([kind, bytesOf]) => `${kind} ${inMegabytes(growthPerHour(warm, bytesOf))}`);
+  const notes = [
+    `an hour, over ${context.scale.soakMinutes} minutes: ${growths.join(', ')}`,
+    `${inMegabytes(warm.at(-1)?.memory.rss ?? 0)} at the end`,
+    `samples: ${SAMPLES_FILE}`,
+  ];
   return { injected: 1, verdict, duplicateBound: 0, failures, notes };
 }
 
