@@ -137,6 +137,9 @@ export type {
 export { createPoolRunner, type PoolRunner, type RunPoolOptions, runPool } from './patterns/run-pool.ts';
 export type { AnyConsumer, AnyProducer } from './patterns/shutdown.ts';
 export type { PoolStats } from './pool/batch-pool.ts';
+export { createDecodePool, type DecodePool, type DecodePoolOptions } from './pool/decode-pool.ts';
+export type { Column } from './pool/decode-worker.ts';
+export { definePoolDecoder, type PoolDecoderFactory } from './pool/decoder.ts';
 export {
   definePoolHandler,
   type PoolCodec,

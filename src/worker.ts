@@ -11,6 +11,7 @@ export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export type { ConsumerRecord, DetachedRecord } from './binding/record-batch.ts';
 export type { ProducerRecord } from './client/encode-record.ts';
 export { DecodeError, EncodeError, type ErrorCode, isToolkitError, SchemaRegistryError, ToolkitError } from './errors.ts';
+export { definePoolDecoder, type PoolDecoderFactory } from './pool/decoder.ts';
 export {
   definePoolHandler,
   type PoolCodec,

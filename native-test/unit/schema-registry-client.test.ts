@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createServer } from 'node:net';
-import { after, before, describe, test } from 'node:test';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { inspect, promisify } from 'node:util';
 import { parseAvroType } from '../../src/avro/parse-type.ts';
 import { createSchemaRegistry, type SchemaRegistryClient, type SchemaRegistryOptions } from '../../src/avro/schema-registry.ts';
@@ -47,6 +48,17 @@ async function failure(asked: Promise<unknown>): Promise<SchemaRegistryError> {
   );
   assert.ok(error instanceof SchemaRegistryError, String(error));
   return error;
+}
+
+/** A server of the test's own; gives its URL. */
+async function serve(context: TestContext, listener: RequestListener): Promise<string> {
+  const own = createHttpServer(listener);
+  await new Promise<void>((resolve) => own.listen(0, '127.0.0.1', resolve));
+  context.after(() => {
+    own.closeAllConnections();
+    own.close();
+  });
+  return `http://127.0.0.1:${(own.address() as AddressInfo).port}`;
 }
 
 const asked = (path: string): number => server.requests.get(path) ?? 0;
@@ -162,6 +174,50 @@ describe('an outage', () => {
     assert.equal((await failure(registry.schema(known))).status, 401);
     heal();
     assert.equal((await registry.schema(known)).id, known);
+  });
+
+  test('a redirect is not followed, whatever it says', async (context) => {
+    let followed = 0;
+    const elsewhere = await serve(context, (_, response) => {
+      followed++;
+      response.end(JSON.stringify({ schema: '"int"' }));
+    });
+    const redirecting = await serve(context, (_, response) => {
+      response.writeHead(302, { location: `${elsewhere}/schemas/ids/1`, 'content-type': 'application/json' });
+      response.end(JSON.stringify({ schema: '"int"' }));
+    });
+    const registry = client({ url: redirecting, auth: { username: 'me', password: 'canary' } });
+    const error = await failure(registry.schema(1));
+    assert.deepEqual([error.retriable, error.status, followed], [true, 302, 0]);
+    assert.match(error.message, /schema 1, but a redirect \(HTTP 302\), which is not followed\. Check SCHEMA_REGISTRY_URL/);
+    registry.close();
+  });
+
+  test('an answer without an end is cut off', async (context) => {
+    let sent = 0;
+    const url = await serve(context, (_, response) => {
+      const chunk = Buffer.alloc(65_536, ' ');
+      const write = (): void => {
+        for (let room = true; room && !response.destroyed && sent < 200_000_000; sent += chunk.length) room = response.write(chunk);
+      };
+      response.on('drain', write);
+      write();
+    });
+    const registry = client({ url, timeoutMs: 60_000 });
+    const error = await failure(registry.schema(1));
+    assert.equal(error.retriable, true);
+    assert.match(error.message, /the answer has more than 8388608 bytes/);
+    assert.ok(sent < 100_000_000, `${sent} bytes were sent`);
+    registry.close();
+  });
+
+  test('a kept connection takes any number of answers', async () => {
+    const registry = client();
+    const text = recordText('Kept', id, { name: 'filling', type: 'string', doc: 'x'.repeat(900_000) });
+    const subject = newSubject();
+    const known = await registry.register(subject, text);
+    for (let times = 0; times < 12; times++) assert.equal(await registry.latest(subject), known);
+    registry.close();
   });
 
   test('a refused connection is retriable, has no status and names the address to check', async () => {

@@ -1,4 +1,4 @@
-import type { Agent } from 'node:http';
+import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SchemaRegistry as KafkajsSchemaRegistry } from '@kafkajs/confluent-schema-registry';
@@ -6,6 +6,7 @@ import { getSslContext } from '../config/security.ts';
 import { ConfigError, SchemaRegistryError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import type { RegisteredSchema, SchemaReference, SchemaSource } from '../serde.ts';
+import { boundAnswers } from './bound-answers.ts';
 
 /** Options of {@link createSchemaRegistry}; what is left out comes from the runtime variables. */
 export interface SchemaRegistryOptions {
@@ -24,12 +25,16 @@ export interface SchemaRegistryOptions {
 /** How long an id that the registry does not know is remembered as unknown, in milliseconds. */
 const NEGATIVE_CACHE_MS = 5_000;
 
+/** An answer beyond this is cut off: a schema of 1 MB, the most that is taken, is less than this as JSON within JSON. */
+const ANSWER_MAX_BYTES = 8 * 1_048_576;
+
 /** What of mappersmith's middleware is used; its own types are not exported by the registry client. */
 interface HttpRequest {
   enhance(extras: { timeout?: number; headers?: Readonly<Record<string, string>> }): HttpRequest;
 }
 interface HttpResponse {
   data(): unknown;
+  status(): number;
 }
 
 /** The client's REST calls. Used bare: its `register` insists on names and on a level of its own, its caches hide what was answered. */
@@ -60,7 +65,7 @@ export class SchemaRegistryClient implements SchemaSource {
   readonly #unknown = new Map<number, { readonly error: SchemaRegistryError; readonly until: number }>();
   readonly #fetching = new Map<number, Promise<RegisteredSchema>>();
   readonly #ids = new Map<string, Promise<number>>();
-  readonly #agent: Agent | undefined;
+  readonly #agent: Agent;
 
   constructor(options: SchemaRegistryOptions = {}) {
     const vars = options.vars ?? parseRuntimeVars();
@@ -79,12 +84,13 @@ export class SchemaRegistryClient implements SchemaSource {
           ? { username: vars.SCHEMA_REGISTRY_USERNAME, password: vars.SCHEMA_REGISTRY_PASSWORD ?? '' }
           : undefined);
     this.#token = auth === undefined ? (options.token ?? vars.SCHEMA_REGISTRY_TOKEN) : undefined;
-    this.#agent = url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...getSslContext(vars) }) : undefined;
+    const agent = url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...getSslContext(vars) }) : new Agent({ keepAlive: true });
+    this.#agent = boundAnswers(agent, ANSWER_MAX_BYTES);
     const client = new KafkajsSchemaRegistry({
       host: this.url,
       clientId: 'rdkafka-toolkit',
       ...(auth === undefined ? {} : { auth }),
-      ...(this.#agent === undefined ? {} : { agent: this.#agent }),
+      agent: this.#agent,
       middlewares: [this.#middleware()],
     });
     this.#api = (client as unknown as { readonly api: RegistryApi }).api;
@@ -251,12 +257,16 @@ export class SchemaRegistryClient implements SchemaSource {
       throw new SchemaRegistryError(message, { retriable: true });
     });
     try {
-      const data = (await Promise.race([question(), deadline])).data();
-      if (isWhole(data)) return data;
-      throw new SchemaRegistryError(
-        `The schema registry at ${this.url} did not give ${what}, but something else. Check SCHEMA_REGISTRY_URL.`,
-        { retriable: true },
-      );
+      const answer = await Promise.race([question(), deadline]);
+      const status = answer.status();
+      const data = answer.data();
+      if (status < 300 && isWhole(data)) return data;
+      // Where it points to is not configured by anybody, and must not see the credentials.
+      const instead = status < 300 ? 'something else' : `a redirect (HTTP ${status}), which is not followed`;
+      throw new SchemaRegistryError(`The schema registry at ${this.url} did not give ${what}, but ${instead}. Check SCHEMA_REGISTRY_URL.`, {
+        status: status < 300 ? undefined : status,
+        retriable: true,
+      });
     } catch (error) {
       throw error instanceof SchemaRegistryError ? error : this.#toError(what, error);
     } finally {
@@ -288,7 +298,7 @@ export class SchemaRegistryClient implements SchemaSource {
 
   /** Closes kept connections. */
   close(): void {
-    this.#agent?.destroy();
+    this.#agent.destroy();
   }
 }
 

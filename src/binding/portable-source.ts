@@ -3,10 +3,16 @@ import type { RawConsumer, RawMessage, TopicPartitionOffset } from './node-rdkaf
 import { packMessages, type TopicTable } from './pack.ts';
 import type { RecordBatch, RecordDecoders } from './record-batch.ts';
 import type { RecordSource } from './record-source.ts';
-import { releaseWaitSlot, takeWaitSlot } from './wait-slots.ts';
+import { Slots } from './slots.ts';
 
 /** Longest single wait on a pool thread; a longer timeout is waited out in slices, so that consumers take turns. */
 const WAIT_SLICE_MS = 100;
+
+/**
+ * A blocking wait for records holds one of libuv's pool threads (4 by default, `UV_THREADPOOL_SIZE`), which `fs`, `dns` and
+ * `crypto` need as well. So two consumers of a process wait at once, and the others take turns.
+ */
+const waitSlots = new Slots(2);
 
 /**
  * Records over node-rdkafka's public conversion, packed into batches. The first record is waited for alone and the rest taken
@@ -58,12 +64,12 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
 
   /** The first record of a batch, holding a pool thread meanwhile. */
   async #wait(timeoutMs: number): Promise<RawMessage[]> {
-    const turn = takeWaitSlot();
+    const turn = waitSlots.take();
     if (turn !== undefined) await turn;
     try {
       return await this.#take(1, timeoutMs);
     } finally {
-      releaseWaitSlot();
+      waitSlots.release();
     }
   }
 

@@ -3,9 +3,10 @@ import type { PackedRecords } from '../binding/packed-records.ts';
 import { ConsumerRecord, type RecordBatch, type RecordDecoders } from '../binding/record-batch.ts';
 import { type EncodeSettings, encodeRecord, type ProducerRecord, prepareRecord } from '../client/encode-record.ts';
 import { toRawHeaders } from '../client/produce-headers.ts';
-import { ConfigError, StateError } from '../errors.ts';
+import { StateError } from '../errors.ts';
 import { rawDeserializer, rawSerializer, type Serializer } from '../serde.ts';
 import type { PoolContext, PoolEnvironment, PoolHandler, PoolHandlerFactory } from './handler.ts';
+import { loadFactory, notMade } from './load-module.ts';
 import { PackedOutput } from './packed-output.ts';
 
 /** A long task gives the event loop a turn every so many milliseconds, looked at every so many records. */
@@ -34,24 +35,11 @@ export interface RunnerOutcome {
 
 /** The default export of a handler module, made. @throws ConfigError when it is none */
 export async function loadHandler(url: string, environment: PoolEnvironment): Promise<PoolHandler> {
-  let factory: unknown;
-  try {
-    factory = ((await import(url)) as { readonly default?: unknown }).default;
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError(
-      [`Expected ${url} to be a handler module that loads in a worker (import from 'rdkafka-toolkit/worker'): ${reason}`],
-      { cause },
-    );
-  }
-  if (typeof factory !== 'function') throw noHandler(url);
-  const handler = await (factory as PoolHandlerFactory)(environment);
-  if (typeof (handler as Partial<PoolHandler> | undefined)?.handle !== 'function') throw noHandler(url);
+  const madeBy = 'definePoolHandler';
+  const factory = await loadFactory<PoolHandlerFactory>(url, madeBy);
+  const handler = await factory(environment);
+  if (typeof (handler as Partial<PoolHandler> | undefined)?.handle !== 'function') throw notMade(url, madeBy);
   return handler;
-}
-
-function noHandler(url: string): ConfigError {
-  return new ConfigError([`Expected the default export of ${url} to be made by definePoolHandler`]);
 }
 
 /** Decodes records, hands them to the handler one after the other and encodes what it returns: in a worker, or inline. */

@@ -1,9 +1,9 @@
-import type { ResourceLimits } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { PackedRecords } from '../binding/packed-records.ts';
 import { ClosedError, ConfigError, TimeoutError, WorkerError } from '../errors.ts';
 import type { SchemaSource } from '../serde.ts';
 import { packSegments } from './lanes.ts';
+import { openWorkers, type WorkersSettings } from './open-workers.ts';
 import type { PoolTask } from './pool-task.ts';
 import type { RunnerSettings } from './record-runner.ts';
 import { SchemaService } from './schema-channel.ts';
@@ -11,12 +11,10 @@ import { fromThreadError } from './thread-error.ts';
 import type { WorkerAnswer, WorkerSettings, WorkerTask } from './worker.ts';
 
 /** Settings of the workers. */
-export interface WorkerThreadsSettings extends RunnerSettings {
-  readonly workers: number;
+export interface WorkerThreadsSettings extends RunnerSettings, WorkersSettings {
   readonly registry: SchemaSource | undefined;
   /** How long one task may take, in milliseconds; its worker is ended then. */
   readonly taskTimeoutMs: number | undefined;
-  readonly resourceLimits: ResourceLimits | undefined;
 }
 
 /** What became of a task. */
@@ -47,22 +45,10 @@ export class WorkerThreads {
    * @throws ConfigError when it cannot be loaded
    */
   static async open(settings: WorkerThreadsSettings): Promise<WorkerThreads> {
-    const { handler, recordMaxBytes, sink, produces, workers, registry, resourceLimits } = settings;
+    const { handler, recordMaxBytes, sink, produces, registry } = settings;
     const schemas = new SchemaService(registry);
     const workerData: WorkerSettings = { handler, recordMaxBytes, sink, produces, channel: schemas.name };
-    // Loaded late: a service without a pool does not pay for it.
-    const piscina = await import('piscina');
-    const pool = new piscina.Piscina<WorkerTask, WorkerAnswer>({
-      filename: new URL('./worker.js', import.meta.url).href,
-      minThreads: workers,
-      maxThreads: workers,
-      maxQueue: workers,
-      workerData,
-      recordTiming: false,
-      ...(resourceLimits === undefined ? {} : { resourceLimits }),
-    });
-    // What ends a worker ends its task as well, which tells.
-    pool.on('error', () => undefined);
+    const pool = await openWorkers<WorkerTask, WorkerAnswer>(new URL('./worker.js', import.meta.url), workerData, settings);
     const threads = new WorkerThreads(settings, schemas, pool);
     try {
       await threads.#post({ length: 0, bytes: new ArrayBuffer(0), columns: new ArrayBuffer(4), topics: [], progress: sharedCounter() });

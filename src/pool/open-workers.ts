@@ -1,0 +1,33 @@
+import type { ResourceLimits } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
+
+/** How many workers, and what each may take. */
+export interface WorkersSettings {
+  readonly workers: number;
+  readonly resourceLimits: ResourceLimits | undefined;
+}
+
+/**
+ * Starts Piscina's workers. Loaded late: a service without a pool does not pay for it.
+ *
+ * @param file The compiled worker.
+ */
+export async function openWorkers<Task, Answer>(
+  file: URL,
+  workerData: object,
+  { workers, resourceLimits }: WorkersSettings,
+): Promise<Piscina<Task, Answer>> {
+  const piscina = await import('piscina');
+  const pool = new piscina.Piscina<Task, Answer>({
+    filename: file.href,
+    minThreads: workers,
+    maxThreads: workers,
+    maxQueue: workers,
+    workerData,
+    recordTiming: false,
+    ...(resourceLimits === undefined ? {} : { resourceLimits }),
+  });
+  // What ends a worker ends its task as well, which tells.
+  pool.on('error', () => undefined);
+  return pool;
+}
