@@ -6,17 +6,16 @@ import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { BatchRange, Consumer } from '../client/consumer.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
-import type { OffsetManager } from '../delivery/offset-manager.ts';
 import { Outage } from '../delivery/outage.ts';
-import { ConfigError, IncompatibleEnvironmentError, isToolkitError, NoMessageError } from '../errors.ts';
+import { ConfigError, isToolkitError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
 import { BatchPool, type PoolStats } from '../pool/batch-pool.ts';
 import type { PoolOrder } from '../pool/lanes.ts';
 import type { PoolMode } from '../pool/mode-chooser.ts';
 import type { SchemaSource } from '../serde.ts';
-import { Failures, isStopReason } from './failures.ts';
+import { Failures } from './failures.ts';
+import { type Loop, runLoop } from './run-loop.ts';
 import type { RunOptions, RunResult } from './run-options.ts';
-import { cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
 
 /** Options of {@link runPool}. */
 export interface RunPoolOptions<K, V, H>
@@ -99,20 +98,13 @@ function countFault(name: string, value: number): string[] {
 class Runner<K, V, H> implements PoolRunner {
   readonly #options: RunPoolOptions<K, V, H>;
   readonly #pool: BatchPool;
-  readonly #manager: OffsetManager;
-  readonly #consumer: Consumer<K, V, H>;
-  readonly #metrics: MetricsRecorder | undefined;
   /** Set when it runs. */
   #failures: Failures<K, V, H> | undefined;
-  #consumed = 0;
-  readonly #outage = new Outage();
 
   constructor(options: RunPoolOptions<K, V, H>, workers: number, taskRecords: number) {
     const { consumer, producer, metrics } = options;
     this.#options = options;
-    this.#consumer = consumer;
-    this.#metrics = metrics;
-    this.#manager = offsetManagerOf(consumer);
+    const manager = offsetManagerOf(consumer);
     this.#pool = new BatchPool(
       {
         handler: options.handler.href,
@@ -132,7 +124,7 @@ class Runner<K, V, H> implements PoolRunner {
           await producer!.enqueuePacked(outputs);
           metrics?.incMessagesProduced(outputs.length);
         },
-        finish: (batch, indexes) => this.#manager.finishOf(batch, indexes),
+        finish: (batch, indexes) => manager.finishOf(batch, indexes),
         failed: (error, batch, index, attempt) => this.#failures!.failed(error, batch.at(index) as ConsumerRecord<K, V, H>, attempt),
       },
     );
@@ -142,77 +134,99 @@ class Runner<K, V, H> implements PoolRunner {
     return this.#pool.stats();
   }
 
-  async run(): Promise<RunResult> {
-    const { closeClients = true, shutdownTimeoutMs } = this.#options;
-    const stop = new StopRequest({ ...this.#options, timeoutMs: shutdownTimeoutMs ?? this.#consumer.shutdownTimeoutMs });
-    let failure: unknown;
-    let wasCut = false;
-    try {
-      if (!this.#consumer.autoCommit) throw wrongAutoCommit();
-      const { producer } = this.#options;
-      this.#failures = new Failures(this.#options, stop.signal, { producer, holder: producer });
-      const loop = this.#loop(stop.signal, this.#failures);
-      // A loop that is cut off settles late or never; what it says then concerns nobody.
-      loop.catch(() => undefined);
-      wasCut = await Promise.race([loop.then(() => false), stop.cut.then(() => true)]);
-    } catch (error) {
-      if (!((stop.signal.aborted || this.#consumer.closed) && isStopReason(error, stop.signal))) failure = error;
-    }
-    await this.#pool.close();
-    const ended = await endClients(this.#options, closeClients, stop.remainingMs);
-    stop.release();
-    const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
-    failure ??= cut ? cutOff('runPool', stop, ended) : ended.failure;
-    if (failure !== undefined) throw failure;
-    const { producedRecords } = this.#pool.stats();
-    const { retried, deadLettered, skipped } = this.#failures!;
-    return { consumed: this.#consumed, produced: producedRecords, skipped, filtered: 0, retried, deadLettered, left: ended.left };
+  run(): Promise<RunResult> {
+    const { producer } = this.#options;
+    return runLoop('runPool', true, this.#options, ({ signal }) => {
+      this.#failures = new Failures(this.#options, signal, { producer, holder: producer });
+      return new PoolLoop(this.#options, this.#pool, this.#failures, signal);
+    });
+  }
+}
+
+/** Takes what is ready of a batch in each turn, and hands it to the pool. */
+class PoolLoop<K, V, H> implements Loop {
+  readonly #consumer: Consumer<K, V, H>;
+  readonly #metrics: MetricsRecorder | undefined;
+  readonly #pool: BatchPool;
+  readonly #failures: Failures<K, V, H>;
+  readonly #signal: AbortSignal;
+  /** Fires at the request to stop, and when the pool has ended by itself. */
+  readonly #ended: AbortSignal;
+  readonly #outage = new Outage();
+  #consumed = 0;
+  /** Still true at the end, the start or a turn failed. */
+  #midTurn = false;
+
+  constructor({ consumer, metrics }: RunPoolOptions<K, V, H>, pool: BatchPool, failures: Failures<K, V, H>, signal: AbortSignal) {
+    this.#consumer = consumer;
+    this.#metrics = metrics;
+    this.#pool = pool;
+    this.#failures = failures;
+    this.#signal = signal;
+    this.#ended = AbortSignal.any([signal, pool.failed]);
   }
 
-  async #loop(signal: AbortSignal, failures: Failures<K, V, H>): Promise<void> {
-    const onStop = (): void => this.#pool.stop();
-    signal.addEventListener('abort', onStop, { once: true });
-    const ended = AbortSignal.any([signal, this.#pool.failed]);
-    try {
-      await Promise.all([this.#pool.start(), failures.start()]);
-      while (!signal.aborted && !this.#consumer.closed) {
-        const range = await this.#take(ended);
-        this.#pool.throwIfEnded();
-        this.#manager.throwIfFailed();
-        failures.throwIfFailed();
-        if (range === undefined) continue;
-        this.#consumed += range.to - range.from;
-        this.#metrics?.incMessagesConsumed(range.to - range.from);
-        await this.#pool.submit(range.batch as BatchRange<unknown, unknown, unknown>['batch'], range.from, range.to);
-      }
-      await this.#pool.drain();
-      await failures.settled();
-    } finally {
-      signal.removeEventListener('abort', onStop);
+  get result(): Omit<RunResult, 'left'> {
+    const { producedRecords } = this.#pool.stats();
+    const { retried, deadLettered, skipped } = this.#failures;
+    return { consumed: this.#consumed, produced: producedRecords, skipped, filtered: 0, retried, deadLettered };
+  }
+
+  async start(): Promise<void> {
+    this.#midTurn = true;
+    this.#signal.addEventListener('abort', this.#onStop, { once: true });
+    await Promise.all([this.#pool.start(), this.#failures.start()]);
+    this.#midTurn = false;
+  }
+
+  readonly #onStop = (): void => this.#pool.stop();
+
+  async turn(): Promise<void> {
+    this.#midTurn = true;
+    const range = await this.#take();
+    this.#pool.throwIfEnded();
+    offsetManagerOf(this.#consumer).throwIfFailed();
+    this.#failures.throwIfFailed();
+    if (range !== undefined) {
+      const records = range.to - range.from;
+      this.#consumed += records;
+      this.#metrics?.incMessagesConsumed(records);
+      await this.#pool.submit(range.batch as BatchRange<unknown, unknown, unknown>['batch'], range.from, range.to);
     }
+    this.#midTurn = false;
   }
 
   /** Undefined when there is nothing to handle in this turn. */
-  async #take(signal: AbortSignal): Promise<BatchRange<K, V, H> | undefined> {
+  async #take(): Promise<BatchRange<K, V, H> | undefined> {
     try {
-      const range = await this.#consumer.consumeRange({ signal, timeoutMs: TAKE_MS });
+      const range = await this.#consumer.consumeRange({ signal: this.#ended, timeoutMs: TAKE_MS });
       this.#outage.over();
       return range;
     } catch (error) {
-      if (error instanceof NoMessageError || signal.aborted) return undefined;
+      if (error instanceof NoMessageError || this.#ended.aborted) return undefined;
       if (!isToolkitError(error) || !error.retriable || error.fatal) throw error;
       // An outage of the brokers: nothing was taken.
       this.#metrics?.incMessageErrors(error);
-      await orAborted(sleep(this.#outage.next()), signal).catch(() => undefined);
+      await orAborted(sleep(this.#outage.next()), this.#ended).catch(() => undefined);
       return undefined;
     }
+  }
+
+  /** What waits in the pool is finished, unless a failure ends it. */
+  async end(): Promise<void> {
+    try {
+      if (this.#midTurn) return;
+      await this.#pool.drain();
+      await this.#failures.settled();
+    } finally {
+      this.#signal.removeEventListener('abort', this.#onStop);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 }
 
 /** How often a runner without records looks whether its outputs failed, or it has ended. */
 const TAKE_MS = 1_000;
-
-function wrongAutoCommit(): IncompatibleEnvironmentError {
-  const message = 'runPool needs CONSUMER_ENABLE_AUTO_COMMIT=true, and the consumer was made with false.';
-  return new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
-}

@@ -1,20 +1,11 @@
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import { IncompatibleEnvironmentError } from '../errors.ts';
 import type { AnyHandler, MetricsRecorder } from '../hooks.ts';
 import { ConcurrentEngine } from './concurrent.ts';
 import { enqueueAutoCommits, synchronousMessageHandling } from './consume.ts';
 import { Engine } from './engine.ts';
-import { isStopReason } from './failures.ts';
 import { publishCalls } from './handler-events.ts';
-import type {
-  RunAsyncOptions,
-  RunBaseOptions,
-  RunBatchOptions,
-  RunRecordOptions,
-  RunResult,
-  RunTransactionOptions,
-} from './run-options.ts';
-import { type AnyProducer, cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
+import { runLoop } from './run-loop.ts';
+import type { RunAsyncOptions, RunBatchOptions, RunRecordOptions, RunResult, RunTransactionOptions } from './run-options.ts';
 import { TransactionEngine } from './transaction.ts';
 
 /**
@@ -30,10 +21,10 @@ export function runAsync<K, V, H, OK, OV>(options: RunAsyncOptions<K, V, H, OK, 
   const { concurrency = 1, consumer, order = 'partition' } = options;
   const handler = measured(options);
   if (concurrency !== 1) {
-    return run('runAsync', true, options, (stop) => new ConcurrentEngine({ ...options, handler }, stop, { concurrency, order }));
+    return runLoop('runAsync', true, options, (stop) => new ConcurrentEngine({ ...options, handler }, stop, { concurrency, order }));
   }
   const done = (record: ConsumerRecord<K, V, H>): void => enqueueAutoCommits(consumer, record);
-  return run('runAsync', true, options, (stop) => new Engine(options, stop.signal, (engine) => engine.record(handler, done)));
+  return runLoop('runAsync', true, options, (stop) => new Engine(options, stop.signal, (engine) => engine.record(handler, done)));
 }
 
 /**
@@ -48,7 +39,7 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
   const { consumer, producer } = options;
   const handler = measured(options);
   const done = (): Promise<void> => synchronousMessageHandling({ consumer, producer });
-  return run('runSync', false, options, (stop) => new Engine(options, stop.signal, (engine) => engine.record(handler, done)));
+  return runLoop('runSync', false, options, (stop) => new Engine(options, stop.signal, (engine) => engine.record(handler, done)));
 }
 
 /**
@@ -61,7 +52,7 @@ export function runSync<K, V, H, OK, OV>(options: RunRecordOptions<K, V, H, OK, 
  */
 export function runBatch<K, V, H, OK, OV>(options: RunBatchOptions<K, V, H, OK, OV>): Promise<RunResult> {
   const measuredOptions = { ...options, handler: measured(options) };
-  return run('runBatch', true, options, (stop) => new Engine(options, stop.signal, (engine) => engine.batch(measuredOptions)));
+  return runLoop('runBatch', true, options, (stop) => new Engine(options, stop.signal, (engine) => engine.batch(measuredOptions)));
 }
 
 /** The handler as metrics and subscribers of its calls want it called. */
@@ -90,62 +81,10 @@ function measured<Handler extends AnyHandler>({
  * time, so that a process which lets it through exits with code 1
  */
 export function runTransaction<K, V, H, OK, OV>(options: RunTransactionOptions<K, V, H, OK, OV>): Promise<RunResult> {
-  return run('runTransaction', false, options, (stop) => new TransactionEngine({ ...options, handler: measured(options) }, stop.signal));
-}
-
-/** What a runner's loop is made of. */
-interface Loop {
-  /** A producer that the loop has made, to be closed at the end. */
-  readonly producer?: AnyProducer | undefined;
-  readonly result: Omit<RunResult, 'left'>;
-  start(): Promise<void>;
-  turn(): Promise<void>;
-  /** Waits for what is under way after the last turn. */
-  end(): Promise<void>;
-}
-
-async function run<K, V, H>(
-  name: string,
-  autoCommit: boolean,
-  options: RunBaseOptions<K, V, H> & { readonly producer?: AnyProducer | (() => unknown) | undefined },
-  makeLoop: (stop: StopRequest) => Loop,
-): Promise<RunResult> {
-  const { consumer, closeClients = true } = options;
-  const stop = new StopRequest({ ...options, timeoutMs: options.shutdownTimeoutMs ?? consumer.shutdownTimeoutMs });
-  let made: Loop | undefined;
-  let failure: unknown;
-  let wasCut = false;
-  try {
-    if (consumer.autoCommit !== autoCommit) throw wrongAutoCommit(name, consumer.autoCommit);
-    const engine = makeLoop(stop);
-    made = engine;
-    const loop = (async () => {
-      try {
-        await engine.start();
-        while (!stop.signal.aborted && !consumer.closed) await engine.turn();
-      } finally {
-        await engine.end();
-      }
-    })();
-    // A loop that is cut off settles late or never; what it says then concerns nobody.
-    loop.catch(() => undefined);
-    wasCut = await Promise.race([loop.then(() => false), stop.cut.then(() => true)]);
-  } catch (error) {
-    if (!((stop.signal.aborted || consumer.closed) && isStopReason(error, stop.signal))) failure = error;
-  }
-  const producer = typeof options.producer === 'function' ? made?.producer : options.producer;
-  const ended = await endClients({ consumer, producer }, closeClients, stop.remainingMs);
-  // What the runner has made nobody else can close.
-  if (!closeClients && producer !== options.producer) await producer?.close().catch(() => undefined);
-  stop.release();
-  const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
-  failure ??= cut ? cutOff(name, stop, ended) : ended.failure;
-  if (failure !== undefined) throw failure;
-  // Without a failure there was a loop.
-  return { ...made!.result, left: ended.left };
-}
-
-function wrongAutoCommit(name: string, made: boolean): IncompatibleEnvironmentError {
-  const message = `${name} needs CONSUMER_ENABLE_AUTO_COMMIT=${!made}, and the consumer was made with ${made}.`;
-  return new IncompatibleEnvironmentError('CONSUMER_ENABLE_AUTO_COMMIT', message);
+  return runLoop(
+    'runTransaction',
+    false,
+    options,
+    (stop) => new TransactionEngine({ ...options, handler: measured(options) }, stop.signal),
+  );
 }
