@@ -21,7 +21,8 @@ export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
 export { type NativeStatus, nativeStatus } from './binding/packed.ts';
 export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
-export type { BatchOptions, Consumer, WaitOptions } from './client/consumer.ts';
+export type { Consumer } from './client/consumer.ts';
+export type { BatchOptions, WaitOptions } from './client/consumer-settings.ts';
 export {
   type BatchDelivery,
   type BatchDeliveryCallback,

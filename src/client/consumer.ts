@@ -4,14 +4,17 @@ import { orAborted } from '../abort.ts';
 import { ConsumerHandle, commitCallbackError } from '../binding/consumer-handle.ts';
 import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { TopicTable } from '../binding/pack.ts';
-import { ConsumerRecord, type RecordBatch, type RecordDecoders } from '../binding/record-batch.ts';
+import { ConsumerRecord, type RecordBatch } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
-import type { RoutedConfig } from '../config/librdkafka-config.ts';
-import { ClosedError, ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
+import { ClosedError, type ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
+import { checkTopics } from './check-topics.ts';
+import type { BatchOptions, BatchRange, ConsumerSettings, DueTime, OffsetKeeper, WaitOptions } from './consumer-settings.ts';
 import type { ConsumerEvents, ConsumerHealth, Stall, Statistics } from './events.ts';
-import { connectWithTokens, type TokenRefresher } from './token-refresher.ts';
+import { type Parked, PartitionFlow } from './partition-flow.ts';
+import { partitionKey, partitionOf, RecordBuffer, topicIndexOf } from './record-buffer.ts';
+import { connectWithTokens } from './token-refresher.ts';
 
 /** Longest single fetch: what a `close()` may have to wait for. */
 const FETCH_SLICE_MS = 200;
@@ -25,88 +28,8 @@ const KEEP_ALIVE_PER_INTERVAL = 4;
 /** How long a consumer that was never assigned anything waits for the name by which it can leave. */
 const JOIN_BEFORE_LEAVE_MS = 1_000;
 
-/** Shortest rest of a partition that is parked: each costs a seek. It bounds by how much a record may come late. */
-const PARK_MIN_MS = 50;
-
 /** How often a consumer with too much in flight looks whether some of it is finished. */
 const ROOM_CHECK_MS = 5;
-
-/** A consumer's settings, all resolved. */
-export interface ConsumerSettings<K, V, H> {
-  readonly topics: readonly string[];
-  readonly groupId: string;
-  readonly config: RoutedConfig;
-  readonly source: 'portable' | 'packed';
-  readonly decoders: RecordDecoders<K, V, H>;
-  readonly bootstrapServers: string;
-  /** Records per internal batch. */
-  readonly prefetchRecords: number;
-  readonly pollTimeoutMs: number;
-  /** Records and milliseconds of a batch that does not say otherwise. */
-  readonly batchCount: number;
-  readonly batchTimeoutMs: number;
-  /** Records younger than this are held back. */
-  readonly minimumAgeMs: number;
-  readonly autoCommit: boolean;
-  readonly connectTimeoutMs: number;
-  readonly shutdownTimeoutMs: number;
-  /** librdkafka's `max.poll.interval.ms`. */
-  readonly maxPollIntervalMs: number;
-  readonly missingTopics: 'fail' | 'wait';
-  readonly tokens: TokenRefresher | undefined;
-}
-
-/** Who keeps the offsets: told of every assignment and every record handed over. Implemented in `delivery/`. */
-export interface OffsetKeeper {
-  assigned(partitions: readonly TopicPartition[], epoch: number): void;
-  /**
-   * Waits for records under way (not when closing), stores what is finished (not of lost ones) and forgets the partitions. Must not
-   * reject.
-   */
-  revoking(partitions: readonly TopicPartition[], how: 'revoked' | 'lost' | 'closing'): Promise<void>;
-  /** The partition continues elsewhere: what was handed over before no longer counts. */
-  seeked(partition: TopicPartition, epoch: number): void;
-  /** Records `from` up to `to` (exclusive) of the batch are handed over. */
-  delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void;
-  /** How many records may be handed over before some of those in flight are finished; 0 for none. */
-  readonly room: number;
-  /** Records handed over and not finished. */
-  readonly inFlightRecords: number;
-  /** Stores what is finished by now; called once a batch. */
-  settle(): void;
-  /** Stores and commits what is finished, within the deadline. */
-  close(timeoutMs: number): Promise<void>;
-}
-
-/** When a record of a batch may be handed over, in milliseconds since the epoch; 0 for at once. */
-export type DueTime = (batch: RecordBatch<unknown, unknown, unknown>, index: number) => number;
-
-/** A partition whose next record is not due yet. */
-interface Parked extends TopicPartition {
-  timer: NodeJS.Timeout | undefined;
-}
-
-/** Options of one wait. */
-export interface WaitOptions {
-  /** How long to wait, in milliseconds. */
-  readonly timeoutMs?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Options of a batch: how many records, how long to wait for them. */
-export interface BatchOptions extends WaitOptions {
-  /** @default CONSUMER_BATCH_COUNT */
-  readonly count?: number | undefined;
-  /** Milliseconds. @default CONSUMER_BATCH_TIMEOUT_SECONDS */
-  readonly timeoutMs?: number | undefined;
-}
-
-/** Records `from … to - 1` of a batch. */
-export interface BatchRange<K, V, H> {
-  readonly batch: RecordBatch<K, V, H>;
-  readonly from: number;
-  readonly to: number;
-}
 
 /**
  * A Kafka consumer in a group, typed in key, value and headers. Made by `createConsumer`.
@@ -127,27 +50,19 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   #closed: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
-  /** Batches fetched and not yet handed over, the current one first. */
-  readonly #batches: RecordBatch<K, V, H>[] = [];
-  #index = 0;
+  readonly #buffer: RecordBuffer<K, V, H>;
+  readonly #flow: PartitionFlow;
   #fetching: Promise<void> | undefined;
   /** Operations that need the fetching to rest (rebalance, seek, pause), one after the other. */
   #exclusive: Promise<unknown> = Promise.resolve();
   #exclusiveCount = 0;
   #lastPollAt = performance.now();
   #keepAlive: NodeJS.Timeout | undefined;
-  #throttled = false;
   #failure: unknown;
   #waiting = 0;
   #joined = false;
   #stall: Stall | undefined;
 
-  /** Counts assignments, seeks and pauses; a batch carries the epoch it arrived in. */
-  #epoch = 0;
-  /** Partition key → epoch from which its buffered records count. A partition that is not assigned has no entry. */
-  readonly #validFrom = new Map<number, number>();
-  readonly #paused = new Map<number, TopicPartition>();
-  readonly #parked = new Map<number, Parked>();
   #dueTime: DueTime | undefined;
   #topics: readonly string[];
 
@@ -175,6 +90,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       onLog: ({ severity, fac, message }) => this.emit('log', { severity, facility: fac, message }),
     });
     this.#source = this.#handle.source(settings.source, this.#topicTable, settings.decoders);
+    this.#flow = new PartitionFlow(this.#handle, (at) => this.#keyOf(at));
+    this.#buffer = new RecordBuffer(this.#flow.parked);
   }
 
   /** The topics it is subscribed to. */
@@ -204,7 +121,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     try {
       const onError = (error: ConnectError): boolean => this.emit('clientError', error);
       await connectWithTokens(this.#handle, tokens, { bootstrapServers, timeoutMs: connectTimeoutMs, signal, onError });
-      if (this.#settings.missingTopics === 'fail') await this.#checkTopics(this.topics, deadline, signal);
+      if (this.#settings.missingTopics === 'fail') await checkTopics(this.#handle, this.topics, { bootstrapServers, deadline, signal });
       this.#handle.subscribe(this.topics);
     } catch (error) {
       this.#state = 'closed';
@@ -215,29 +132,6 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const pollEveryMs = Math.min(KEEP_ALIVE_MS, this.#settings.maxPollIntervalMs / KEEP_ALIVE_PER_INTERVAL);
     // Looked at twice as often: a poll that is not due at one look is at the next.
     this.#keepAlive = setInterval(() => this.#keepPolling(pollEveryMs / 2), pollEveryMs / 2).unref();
-  }
-
-  /** A topic that was just created may take a moment to be known everywhere, so a missing one is asked for some times. */
-  async #checkTopics(topics: readonly string[], deadline: number, signal: AbortSignal | undefined): Promise<void> {
-    const giveUp = Math.min(deadline, Date.now() + 3_000);
-    let missing = topics.filter((topic) => !topic.startsWith('^'));
-    while (missing.length > 0) {
-      const remaining: string[] = [];
-      for (const topic of missing) {
-        const metadata = await this.#handle.metadata(topic, Math.max(1, deadline - Date.now()));
-        if (!metadata.topics.some(({ name, partitions }) => name === topic && partitions.length > 0)) remaining.push(topic);
-      }
-      missing = remaining;
-      if (missing.length === 0) return;
-      if (Date.now() >= giveUp) {
-        throw new ConnectError(
-          `Unknown topic at ${this.#settings.bootstrapServers}: ${missing.join(', ')}. ` +
-            "Create it, check CONSUME_TOPICS and the read permission, or pass missingTopics: 'wait' to wait for it.",
-          { code: 'ERR_UNKNOWN_TOPIC', kafkaCode: kafkaCodes.unknownTopicOrPartition, topic: missing[0] },
-        );
-      }
-      await orAborted(sleep(200), signal);
-    }
   }
 
   /**
@@ -252,7 +146,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const added = topics.filter((topic) => !this.#topics.includes(topic));
     if (added.length === 0) return;
     if (this.#settings.missingTopics === 'fail') {
-      await this.#checkTopics(added, Date.now() + this.#settings.connectTimeoutMs, signal);
+      const { bootstrapServers, connectTimeoutMs } = this.#settings;
+      await checkTopics(this.#handle, added, { bootstrapServers, deadline: Date.now() + connectTimeoutMs, signal });
     }
     // A member that joins anew before it has joined is waited for by the group until its session times out.
     await orAborted(this.#finishJoining(performance.now() + this.#settings.connectTimeoutMs), signal);
@@ -341,15 +236,16 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** Hands over what is ready of the current batch behind a first record; gives where it ends. */
   #takeReadyOf(batch: RecordBatch<K, V, H>, count: number): number {
-    const from = this.#index;
+    const buffer = this.#buffer;
+    const from = buffer.index;
     // Whatever else must be looked at for each record is left to #takeReady.
-    if (this.#settings.minimumAgeMs > 0 || batch !== this.#batches[0]) return from;
+    if (this.#settings.minimumAgeMs > 0 || !buffer.isCurrent(batch)) return from;
     const most = Math.min(batch.length, from + count, from + this.#keeper!.room);
-    const allValid = batch.epoch === this.#epoch && this.#parked.size === 0;
+    const allValid = buffer.areAllValid(batch);
     let to = from;
     if (allValid && !batch.preparesRecords && this.#dueTime === undefined) to = Math.max(from, most);
     else {
-      while (to < most && (allValid || this.#isValid(batch, to))) {
+      while (to < most && (allValid || buffer.isValid(batch, to))) {
         // One that is not due is parked by #takeReady.
         if (this.#dueTime !== undefined && this.#dueTime(batch, to) > Date.now()) break;
         const pending = batch.prepare(to);
@@ -397,9 +293,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** The next buffered record if it can be handed over right now. */
   #takeReady(): ConsumerRecord<K, V, H> | undefined {
-    const batch = this.#current();
+    const batch = this.#buffer.current();
     if (batch === undefined || this.#state !== 'open') return undefined;
-    const index = this.#index;
+    const { index } = this.#buffer;
     if (this.#keeper!.room === 0) return undefined;
     const { minimumAgeMs } = this.#settings;
     if (minimumAgeMs > 0 && batch.timestamps[index]! + minimumAgeMs > Date.now()) return undefined;
@@ -420,7 +316,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     if (first === undefined) return false;
     records.push(first);
     const { batch } = first;
-    const from = this.#index;
+    const from = this.#buffer.index;
     const to = this.#takeReadyOf(batch, count - records.length);
     for (let index = from; index < to; index++) records.push(new ConsumerRecord(batch, index));
     return true;
@@ -428,11 +324,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** Counts the records of the current batch up to `to` (exclusive) as handed over. */
   #handOver(batch: RecordBatch<K, V, H>, to: number): void {
-    const from = this.#index;
-    this.#index = to;
+    const from = this.#buffer.index;
+    this.#buffer.advance(to);
     this.#keeper!.delivered(batch, from, to);
     // The next batch is fetched while this one is handled.
-    if (from === 0 && this.#batches.length === 1 && this.#fetching === undefined) this.#fetchAhead(this.#settings.prefetchRecords);
+    if (from === 0 && this.#buffer.batches === 1 && this.#fetching === undefined) this.#fetchAhead(this.#settings.prefetchRecords);
   }
 
   /** @internal The next record if it is there already, so that a loop needs no promise of {@link consume} for it. */
@@ -445,26 +341,6 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#fetch(0, maxRecords).catch((error: unknown) => {
       this.#failure ??= error;
     });
-  }
-
-  /** The batch that holds the next valid record at `#index`; drops records of partitions that are gone. */
-  #current(): RecordBatch<K, V, H> | undefined {
-    for (;;) {
-      const batch = this.#batches[0];
-      if (batch === undefined) return undefined;
-      while (this.#index < batch.length) {
-        if ((batch.epoch === this.#epoch && this.#parked.size === 0) || this.#isValid(batch, this.#index)) return batch;
-        this.#index++;
-      }
-      this.#batches.shift();
-      this.#index = 0;
-    }
-  }
-
-  #isValid(batch: RecordBatch<K, V, H>, index: number): boolean {
-    const key = partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!);
-    const from = this.#validFrom.get(key);
-    return from !== undefined && batch.epoch >= from && !this.#parked.has(key);
   }
 
   /** Waits until something changed: a record came, became old enough, or its schema arrived; or until the deadline. */
@@ -486,7 +362,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       throw failure;
     }
     const remaining = deadline - performance.now();
-    const batch = this.#current();
+    const batch = this.#buffer.current();
     if (batch === undefined) {
       await orAborted(this.#fetch(Math.max(0, Math.min(FETCH_SLICE_MS, remaining)), this.#settings.prefetchRecords), signal);
       return;
@@ -496,13 +372,13 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       if (this.#keeper!.room === 0) await orAborted(sleep(Math.min(ROOM_CHECK_MS, Math.max(1, remaining))), signal);
       return;
     }
-    const age = Date.now() - batch.timestamps[this.#index]!;
+    const age = Date.now() - batch.timestamps[this.#buffer.index]!;
     if (age < this.#settings.minimumAgeMs) {
       const waitMs = Math.min(this.#settings.minimumAgeMs - age, Math.max(1, remaining), FETCH_SLICE_MS);
       await orAborted(sleep(waitMs), signal);
       return;
     }
-    const pending = batch.prepare(this.#index);
+    const pending = batch.prepare(this.#buffer.index);
     if (pending !== undefined) await orAborted(this.#whileOpen(pending), signal);
   }
 
@@ -530,13 +406,12 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       return;
     }
     this.#keeper!.settle();
-    if (this.#throttled && this.#batches.length === 0) this.#unthrottle();
+    if (this.#flow.throttled && this.#buffer.batches === 0) this.#flow.unthrottle(this.#assignedPartitions());
     this.#lastPollAt = performance.now();
     const batch = await this.#source.fetch(maxRecords, timeoutMs).catch((error: unknown) => this.#tolerate(error));
     this.#lastPollAt = performance.now();
     if (batch === undefined) return;
-    batch.epoch = this.#epoch;
-    this.#batches.push(batch);
+    this.#buffer.push(batch);
   }
 
   /** Under `missingTopics: 'wait'` a topic that is not there yet is an event, no failure. */
@@ -552,37 +427,15 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
   #keepPolling(dueAfterMs: number): void {
     if (this.#state !== 'open' || this.#fetching !== undefined || performance.now() - this.#lastPollAt < dueAfterMs) return;
-    const buffered = this.#batches.reduce((sum, batch) => sum + batch.length, -this.#index);
-    if (buffered >= this.#settings.prefetchRecords && !this.#throttled) this.#throttle();
+    if (!this.#flow.throttled && this.#buffer.records >= this.#settings.prefetchRecords) this.#flow.throttle(this.#assignedPartitions());
     this.#fetchAhead(1);
-  }
-
-  #throttle(): void {
-    const flowing = this.#flowing(this.#assignedPartitions());
-    if (flowing.length === 0) return;
-    this.#throttled = true;
-    this.#handle.pause(flowing);
-  }
-
-  #unthrottle(): void {
-    this.#throttled = false;
-    const flowing = this.#flowing(this.#assignedPartitions());
-    if (flowing.length > 0) this.#handle.resume(flowing);
-  }
-
-  /** Those that are neither paused nor parked. */
-  #flowing(partitions: readonly TopicPartition[]): TopicPartition[] {
-    return partitions.filter((at) => !this.#paused.has(this.#keyOf(at)) && !this.#parked.has(this.#keyOf(at)));
   }
 
   /** True when the record is not due: then nothing of its partition is handed over until it is. */
   #parkIfEarly(batch: RecordBatch<K, V, H>, index: number, dueTime: DueTime): boolean {
     const dueAt = dueTime(batch, index);
     if (dueAt === 0 || dueAt <= Date.now()) return false;
-    const topicIndex = batch.topicIndexes[index]!;
-    const partition = batch.partitions[index]!;
-    const parked = { topic: this.#topicTable.names[topicIndex]!, partition, timer: undefined };
-    this.#parked.set(partitionKey(topicIndex, partition), parked);
+    const parked = this.#flow.park({ topic: this.#topicTable.names[batch.topicIndexes[index]!]!, partition: batch.partitions[index]! });
     this.#park(parked, batch.offsets[index]!, dueAt).catch((error: unknown) => {
       // It stays parked: going on from another place would skip records.
       if (this.#state === 'open') this.#failure ??= error;
@@ -591,28 +444,19 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   async #park(parked: Parked, offset: number, dueAt: number): Promise<void> {
-    const key = this.#keyOf(parked);
-    const isParked = (): boolean => this.#state === 'open' && this.#parked.get(key) === parked;
+    const isParked = (): boolean => this.#state === 'open' && this.#flow.isParked(parked);
     await this.#alone(async () => {
       if (!isParked()) return;
       this.#handle.pause([parked]);
-      this.#validFrom.set(key, ++this.#epoch);
+      this.#buffer.restart([this.#keyOf(parked)]);
       await this.#handle.seek({ topic: parked.topic, partition: parked.partition, offset }, this.#settings.connectTimeoutMs);
     });
-    if (!isParked()) return;
-    parked.timer = setTimeout(() => this.#unpark(key), Math.max(PARK_MIN_MS, dueAt - Date.now())).unref();
-  }
-
-  #unpark(key: number): void {
-    const parked = this.#parked.get(key);
-    this.#parked.delete(key);
-    if (parked !== undefined && this.#state === 'open' && !this.#throttled && !this.#paused.has(key)) this.#handle.resume([parked]);
+    if (isParked()) this.#flow.restUntil(dueAt, parked);
   }
 
   #assigned(partitions: readonly TopicPartition[]): undefined {
-    const epoch = ++this.#epoch;
     this.#joined = true;
-    for (const at of partitions) this.#validFrom.set(this.#keyOf(at), epoch);
+    const epoch = this.#buffer.restart(partitions.map((at) => this.#keyOf(at)));
     this.#keeper!.assigned(partitions, epoch);
     this.emit('assigned', partitions);
     return undefined;
@@ -621,18 +465,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** Buffered records of the partitions are dropped; those handed over are waited for, stored, and the partitions given up. */
   async #revoked(partitions: readonly TopicPartition[], lost: boolean): Promise<void> {
     const giveUp = async (): Promise<void> => {
-      this.#epoch++;
-      // A pause belongs to this assignment: the partition must not come back paused.
-      const flowing = this.#throttled ? [] : this.#flowing(partitions);
-      const stopped = partitions.filter((at) => !flowing.includes(at));
-      if (stopped.length > 0 && this.#state === 'open') this.#handle.resume(stopped);
-      for (const at of partitions) {
-        const key = this.#keyOf(at);
-        this.#validFrom.delete(key);
-        this.#paused.delete(key);
-        clearTimeout(this.#parked.get(key)?.timer);
-        this.#parked.delete(key);
-      }
+      this.#flow.forget(partitions, this.#state === 'open');
+      this.#buffer.drop(partitions.map((at) => this.#keyOf(at)));
       await this.#keeper!.revoking(partitions, lost ? 'lost' : this.#state === 'open' ? 'revoked' : 'closing');
       this.emit('revoked', partitions, { lost });
     };
@@ -664,7 +498,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   }
 
   #assignedPartitions(): TopicPartition[] {
-    return [...this.#validFrom.keys()].map((key) => ({ topic: this.#topicTable.names[topicIndexOf(key)]!, partition: partitionOf(key) }));
+    return [...this.#buffer.assigned].map((key) => ({ topic: this.#topicTable.names[topicIndexOf(key)]!, partition: partitionOf(key) }));
   }
 
   /** The partitions this consumer holds now. */
@@ -675,20 +509,19 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** The partitions that are paused by {@link pause}. */
   paused(): readonly TopicPartition[] {
-    return [...this.#paused.values()];
+    return [...this.#flow.paused.values()];
   }
 
   /** @internal The partitions that rest until their next record is due. */
   parked(): readonly TopicPartition[] {
-    return [...this.#parked.values()];
+    return [...this.#flow.parked.values()];
   }
 
   /** Hands no more records of these partitions over until {@link resume}. What is buffered of them is fetched again then. */
   async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
     this.#assertAssigned('pause', partitions);
     await this.#alone(async () => {
-      this.#handle.pause(partitions);
-      for (const at of partitions) this.#paused.set(this.#keyOf(at), at);
+      this.#flow.pause(partitions);
       await this.#rewind(partitions);
     });
   }
@@ -696,32 +529,17 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** Undoes {@link pause}. */
   resume(partitions: readonly TopicPartition[] = this.paused()): void {
     this.#assertAssigned('resume', partitions);
-    for (const at of partitions) this.#paused.delete(this.#keyOf(at));
-    const flowing = this.#flowing(partitions);
-    if (flowing.length > 0) this.#handle.resume(flowing);
+    this.#flow.resume(partitions);
   }
 
   /** Drops what is buffered of the partitions and moves librdkafka back to it. */
   async #rewind(partitions: readonly TopicPartition[]): Promise<void> {
     const buffered = partitions.flatMap((at) => {
-      const offset = this.#firstBuffered(this.#keyOf(at));
+      const offset = this.#buffer.firstOffset(this.#keyOf(at));
       return offset === undefined ? [] : [{ ...at, offset }];
     });
-    const epoch = ++this.#epoch;
-    for (const at of partitions) this.#validFrom.set(this.#keyOf(at), epoch);
+    this.#buffer.restart(partitions.map((at) => this.#keyOf(at)));
     for (const at of buffered) await this.#handle.seek(at, this.#settings.connectTimeoutMs);
-  }
-
-  #firstBuffered(key: number): number | undefined {
-    const from = this.#validFrom.get(key);
-    if (from === undefined) return undefined;
-    for (const [number, batch] of this.#batches.entries()) {
-      if (batch.epoch < from) continue;
-      for (let index = number === 0 ? this.#index : 0; index < batch.length; index++) {
-        if (partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!) === key) return batch.offsets[index]!;
-      }
-    }
-    return undefined;
   }
 
   /**
@@ -735,8 +553,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     }
     this.#assertAssigned('seek', [{ topic, partition }]);
     await this.#alone(async () => {
-      const epoch = ++this.#epoch;
-      this.#validFrom.set(this.#keyOf({ topic, partition }), epoch);
+      const epoch = this.#buffer.restart([this.#keyOf({ topic, partition })]);
       this.#keeper!.seeked({ topic, partition }, epoch);
       await this.#handle.seek({ topic, partition, offset }, this.#settings.connectTimeoutMs);
     });
@@ -746,7 +563,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   position(partitions: readonly TopicPartition[] = this.assignment()): (number | undefined)[] {
     this.#assertOpen();
     const positions = this.#handle.position(partitions);
-    return partitions.map((at, index) => this.#firstBuffered(this.#keyOf(at)) ?? positions[index]);
+    return partitions.map((at, index) => this.#buffer.firstOffset(this.#keyOf(at)) ?? positions[index]);
   }
 
   /** The group's committed offsets; undefined where there is none. */
@@ -794,7 +611,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   /** @internal True while someone waits for a record and none is buffered: only then does a lack of records say something. */
   get starved(): boolean {
-    return this.#waiting > 0 && this.#current() === undefined;
+    return this.#waiting > 0 && this.#buffer.current() === undefined;
   }
 
   /** Leaves the group and joins it again: the partitions are revoked and assigned anew, as in any rebalance. */
@@ -842,7 +659,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#state = 'closing';
     this.#stop.abort();
     clearInterval(this.#keepAlive);
-    for (const { timer } of this.#parked.values()) clearTimeout(timer);
+    this.#flow.stop();
     const settled = Promise.all([this.#exclusive, this.#fetching?.catch(() => undefined)]);
     await Promise.race([settled, sleep(remaining(), undefined, { ref: false })]);
     let failure: unknown;
@@ -855,7 +672,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.#settings.tokens?.stop();
     const clean = await this.#handle.disconnect(remaining());
     this.#state = 'closed';
-    this.#batches.length = 0;
+    this.#buffer.clear();
     this.emit('closed');
     if (failure !== undefined) throw failure;
     if (!clean) throw new TimeoutError(`The consumer of group ${this.groupId} did not end within ${timeoutMs} ms`);
@@ -883,22 +700,9 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   #assertAssigned(operation: string, partitions: readonly TopicPartition[]): void {
     this.#assertOpen();
     for (const { topic, partition } of partitions) {
-      if (!this.#validFrom.has(this.#keyOf({ topic, partition }))) {
+      if (!this.#buffer.isAssigned(this.#keyOf({ topic, partition }))) {
         throw new StateError(`Cannot ${operation} ${topic} [${partition}]: it is not assigned to this consumer`, { topic, partition });
       }
     }
   }
-}
-
-/** Topic index and partition in one number, so that maps are keyed without a string per record. */
-export function partitionKey(topicIndex: number, partition: number): number {
-  return topicIndex * 0x100000 + partition;
-}
-
-function topicIndexOf(key: number): number {
-  return Math.floor(key / 0x100000);
-}
-
-function partitionOf(key: number): number {
-  return key % 0x100000;
 }

@@ -1,5 +1,5 @@
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import { partitionKey } from '../client/consumer.ts';
+import { partitionKey } from '../client/record-buffer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import { ConfigError } from '../errors.ts';
 import { enqueueAutoCommits } from './consume.ts';

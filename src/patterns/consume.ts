@@ -1,6 +1,7 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import type { BatchOptions, Consumer, WaitOptions } from '../client/consumer.ts';
+import type { Consumer } from '../client/consumer.ts';
+import type { BatchOptions, WaitOptions } from '../client/consumer-settings.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
 import { DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import type { TopicPartition, TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import { partitionKey } from '../client/consumer.ts';
+import { partitionKey } from '../client/record-buffer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import { DeliveryError, isToolkitError, TransactionError } from '../errors.ts';
 import { Engine } from './engine.ts';
