@@ -158,13 +158,19 @@ export class CommitError extends ToolkitError {
   }
 }
 
-/** A value does not fit its schema or serializer; `path` names the field where it is known. */
+/** A key or value does not fit its schema or serializer; `path` names the field where it is known. */
 export class EncodeError extends ToolkitError {
   readonly path: string | undefined;
+  /** Which part of a record it was; undefined where it is no record's, or was encoded on another thread. */
+  readonly part: 'key' | 'value' | undefined;
 
-  constructor(message: string, options: ToolkitErrorOptions & { readonly path?: string | undefined } = {}) {
+  constructor(
+    message: string,
+    options: ToolkitErrorOptions & { readonly path?: string | undefined; readonly part?: 'key' | 'value' | undefined } = {},
+  ) {
     super('ERR_ENCODE', message, options);
     this.path = options.path;
+    this.part = options.part;
   }
 }
 

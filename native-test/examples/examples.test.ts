@@ -9,6 +9,8 @@ const examples = [
   { name: 'batch-upload', lastLine: /^batch-upload: consumed 450 in [1-9]\d* batches, orders in the store 450$/ },
   { name: 'pool-app', lastLine: /^pool-app: consumed 2000, produced 2000, skipped 0, invoices in the output topic 2000$/ },
   { name: 'retries', lastLine: /^retries: retried 60, dead letters 10, put back 10, invoices 100$/ },
+  { name: 'fastify-forms', lastLine: /^fastify-forms: 202 × 32, 400 × 4, 401 × 4, records in the topic 32$/ },
+  { name: 'express-forms', lastLine: /^express-forms: 202 × 32, 400 × 4, 401 × 4, records in the topic 32$/ },
   { name: 'transactions', lastLine: /^transactions: consumed 500, produced 500, invoices in the output topic 500$/ },
 ];
 

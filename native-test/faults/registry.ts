@@ -11,6 +11,7 @@ import { openClose } from './rows/open-close.ts';
 import { rebalanceStorm } from './rows/rebalance-storm.ts';
 import { signals } from './rows/signals.ts';
 import { transactions } from './rows/transactions.ts';
+import { webLoad } from './rows/web-load.ts';
 
 /** Every fault, in the order of the matrix' rows. A new one is a module in `rows/` and a line here. */
 export const faults: readonly Fault[] = [
@@ -26,4 +27,5 @@ export const faults: readonly Fault[] = [
   ...memory,
   ...transactions,
   ...delays,
+  ...webLoad,
 ];

@@ -16,7 +16,7 @@ export async function fill(services: Services, topic: string, count: number, { p
 }
 
 /** Every record of a topic, from its start to its end. */
-export async function readAll(services: Services, topic: string): Promise<DetachedRecord[]> {
+export async function readAll(services: Pick<Services, 'vars'>, topic: string): Promise<DetachedRecord[]> {
   await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
   const records: DetachedRecord[] = [];
   for await (const record of consumeAllMessages(consumer)) records.push(record.detach());

@@ -22,15 +22,19 @@ const ranks: Readonly<Record<string, number>> = {
   testing: 7,
   index: 8,
   worker: 8,
+  fastify: 8,
+  express: 8,
 };
 const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'abort.ts']);
+/** What users import: lists of names. */
+const entries: ReadonlySet<string> = new Set(['index.ts', 'worker.ts', 'fastify.ts', 'express.ts']);
 /** These meet in interfaces of lower layers only. */
 const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 
 type Sources = ReadonlyMap<string, string>;
 
 function layerOf(path: string): string {
-  if (path === 'index.ts' || path === 'worker.ts') return path.slice(0, -3);
+  if (entries.has(path)) return path.slice(0, -3);
   if (base.has(path)) return 'base';
   // The table of variables and the table of librdkafka's settings are one layer: `RDKAFKA_*` needs both.
   if (path === 'runtime-vars.ts') return 'config';

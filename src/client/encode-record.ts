@@ -92,6 +92,7 @@ function serialize<T>(serializer: Serializer<T>, value: T, topic: string, isKey:
       cause: error,
       topic,
       path: error instanceof EncodeError ? error.path : undefined,
+      part,
     });
   }
 }

@@ -1,0 +1,59 @@
+import type { Server } from 'node:http';
+import { ShutdownError } from '../errors.ts';
+import { StopRequest } from '../patterns/shutdown.ts';
+
+/** How often connections without a request are closed while an app ends. */
+const IDLE_CHECK_MS = 50;
+
+/** Options of {@link closeAtSignal}. */
+export interface CloseAtSignalOptions {
+  /**
+   * From the signal until the server stops listening, in milliseconds: `/ready` says no meanwhile, so that balancers send new requests
+   * elsewhere. @default 0
+   */
+  readonly drainMs?: number | undefined;
+  /** For all of it, in milliseconds; then `closed` rejects with a `ShutdownError`. @default 30000 */
+  readonly timeoutMs?: number | undefined;
+  /** Closes as a signal does. */
+  readonly signal?: AbortSignal | undefined;
+  /** SIGTERM and SIGINT; further ones change nothing. @default true */
+  readonly handleSignals?: boolean | undefined;
+}
+
+/** @internal What is closed, in its order. */
+export interface Closing {
+  begin(): void;
+  close(): Promise<void>;
+}
+
+/** @internal Resolves when all is closed after the request to stop. */
+export async function closeAtStop({ begin, close }: Closing, options: CloseAtSignalOptions): Promise<void> {
+  const { drainMs = 0, timeoutMs = 30_000 } = options;
+  const stop = new StopRequest({ ...options, timeoutMs: timeoutMs + drainMs });
+  try {
+    await new Promise<void>((resolve) => {
+      if (stop.signal.aborted) resolve();
+      else stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    begin();
+    if (drainMs > 0) await new Promise((resolve) => setTimeout(resolve, drainMs));
+    const closing = close();
+    // One that is given up settles late or never.
+    closing.catch(() => undefined);
+    const late = new Promise<never>((_, reject) => {
+      setTimeout(() => {
+        const message = `The web app was stopped by ${stop.by} and did not end within ${timeoutMs} ms`;
+        reject(new ShutdownError(message, { records: 0, outputs: 0 }));
+      }, stop.remainingMs).unref();
+    });
+    await Promise.race([closing, late]);
+  } finally {
+    stop.release();
+  }
+}
+
+/** @internal A kept connection that has got its last answer would hold a server open: closes such ones until what it gives back is called. */
+export function closeIdleConnections(server: Pick<Server, 'closeIdleConnections'>): () => void {
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+  return () => clearInterval(idle);
+}
