@@ -2,6 +2,7 @@
 export const kafkaCodes = {
   messageSizeTooLarge: 10,
   topicAuthorizationFailed: 29,
+  topicAlreadyExists: 36,
   groupAuthorizationFailed: 30,
   clusterAuthorizationFailed: 31,
   unknownTopicOrPartition: 3,

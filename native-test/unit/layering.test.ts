@@ -27,7 +27,7 @@ const ranks: Readonly<Record<string, number>> = {
 };
 const base: ReadonlySet<string> = new Set(['errors.ts', 'kafka-codes.ts', 'serde.ts', 'hooks.ts', 'abort.ts']);
 /** What users import: lists of names. */
-const entries: ReadonlySet<string> = new Set(['index.ts', 'worker.ts', 'fastify.ts', 'express.ts']);
+const entries: ReadonlySet<string> = new Set(['index.ts', 'worker.ts', 'fastify.ts', 'express.ts', 'stream.ts']);
 /** These meet in interfaces of lower layers only. */
 const apart: ReadonlySet<string> = new Set(['patterns', 'avro', 'metrics']);
 

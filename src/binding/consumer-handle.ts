@@ -134,6 +134,11 @@ export class ConsumerHandle {
     checkCode(`Cannot subscribe to ${topics.join(', ')}`, this.#raw.subscribe(topics), stateError);
   }
 
+  /** Fetches these partitions from these offsets on, without a group. */
+  assign(partitions: readonly TopicPartitionOffset[]): void {
+    this.#raw.assign(partitions);
+  }
+
   /** Leaves the group and joins it again; the partitions are revoked and assigned as in any rebalance. */
   rejoin(topics: readonly string[]): void {
     checkCode('Cannot leave the group to join it again', this.#raw.unsubscribe(), stateError);

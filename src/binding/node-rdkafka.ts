@@ -92,6 +92,11 @@ export interface Client<Raw extends RawClient> {
   on(event: string, listener: (...args: never[]) => void): this;
 }
 
+export interface RawAdmin {
+  createTopic(definition: object, timeoutMs: number, callback: (error?: RawError | null) => void): void;
+  disconnect(): void;
+}
+
 /** A librdkafka error as it reaches JavaScript; `code` is -1 where the binding lost it. */
 export interface RawError {
   readonly message: string;
@@ -127,6 +132,7 @@ type WithCallbacks = Record<string, unknown>;
 interface NodeRdkafka {
   readonly KafkaConsumer: new (global: WithCallbacks, topic: WithCallbacks) => Client<RawConsumer>;
   readonly Producer: new (global: WithCallbacks, topic: WithCallbacks) => Client<RawProducer>;
+  readonly AdminClient: { create(config: WithCallbacks): RawAdmin };
   readonly CODES: { readonly ERRORS: Readonly<Record<string, number>> };
   readonly features: readonly string[];
   readonly librdkafkaVersion: string;

@@ -88,6 +88,12 @@ export interface RunTransactionOptions<K, V, H, OK, OV> extends RunBaseOptions<K
   readonly intervalMs?: number | undefined;
   /** For each step of a transaction, in milliseconds: start, offsets, commit, abort. @default 30000 */
   readonly stepTimeoutMs?: number | undefined;
+  /** Called before a transaction is committed: what it produces or throws is still part of it. */
+  readonly onCommitting?: (() => void | Promise<void>) | undefined;
+  /** Called when a transaction was committed: the time to make state of one's own durable that it changed. Must not throw. */
+  readonly onCommitted?: (() => void) | undefined;
+  /** Called when a transaction came to nothing, before its records are handled again: the time to undo such changes. Must not throw. */
+  readonly onAborted?: (() => void) | undefined;
 }
 
 /** Options of `runBatch`. */

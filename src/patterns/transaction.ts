@@ -57,6 +57,7 @@ export class TransactionEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> 
     try {
       await this.#producer.begin();
       await this.#fill(first);
+      await this.#options.onCommitting?.();
       await this.#producer.commit(this.#options.consumer, this.#offsets(), () => this.#isOurs());
     } catch (error) {
       await this.#undo(ofTheTransaction(error));
@@ -111,6 +112,7 @@ export class TransactionEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> 
 
   #finish(): void {
     this.#failedInARow = 0;
+    this.#options.onCommitted?.();
     offsetManagerOf(this.#options.consumer).finishAll();
   }
 
@@ -125,6 +127,7 @@ export class TransactionEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> 
       this.#finish();
       return;
     }
+    this.#options.onAborted?.();
     await this.#rewind();
     const cause = stopping(error);
     if (cause !== undefined) throw cause.error;

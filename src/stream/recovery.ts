@@ -1,0 +1,168 @@
+import { ConsumerHandle } from '../binding/consumer-handle.ts';
+import { fromLibrdkafka, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import { TopicTable } from '../binding/pack.ts';
+import type { RecordBatch } from '../binding/record-batch.ts';
+import type { RecordSource } from '../binding/record-source.ts';
+import { consumerSettings } from '../config/consumer-config.ts';
+import { routeConfig } from '../config/librdkafka-config.ts';
+import { ClosedError, ConsumeError } from '../errors.ts';
+import type { RuntimeVars } from '../runtime-vars.ts';
+import { type RecordHeader, rawDeserializer } from '../serde.ts';
+import type { Shard } from './shard.ts';
+import type { StoreChange } from './store.ts';
+
+/** Records a fetch takes at most, and how long it waits for the first. */
+const FETCH_RECORDS = 10_000;
+const FETCH_MS = 200;
+const DISCONNECT_MS = 5_000;
+
+/** A shard and the changelog it is read from. */
+export interface Recovering {
+  readonly shard: Shard;
+  readonly changelog: string;
+}
+
+/** What a recovery did. */
+export interface RecoveryResult {
+  readonly records: number;
+  readonly milliseconds: number;
+}
+
+interface Remaining extends Recovering {
+  readonly end: number;
+  position: number;
+}
+
+/**
+ * Reads changelogs into their shards, from where each store is up to the end known when it begins; committed changes only. While a transaction
+ * of another process is open before that end, this waits for its outcome.
+ */
+export class Recovery {
+  readonly #handle: ConsumerHandle;
+  readonly #source: RecordSource<Buffer | null, Buffer | null, readonly RecordHeader[]>;
+  readonly #vars: RuntimeVars;
+  readonly #timeoutMs: number;
+  readonly #ends = new Map<string, number>();
+  #failure: unknown;
+  #closed = false;
+
+  constructor(vars: RuntimeVars, source: 'packed' | 'portable') {
+    this.#vars = vars;
+    this.#timeoutMs = vars.CONNECT_TIMEOUT_SECONDS * 1000;
+    const settings = consumerSettings(vars, {
+      // It joins no group: the name is only asked for.
+      'group.id': `${vars.APP_NAME}-recovery`,
+      'group.instance.id': '',
+      'enable.auto.commit': false,
+      'enable.partition.eof': true,
+      'isolation.level': 'read_committed',
+      'auto.offset.reset': 'earliest',
+    });
+    this.#handle = new ConsumerHandle(routeConfig('consumer', settings), {
+      onRebalance: () => undefined,
+      onOffsetCommit: () => undefined,
+      onPartitionEof: ({ topic, partition, offset }) => void this.#ends.set(placeOf(topic, partition), offset),
+      onError: (error) => {
+        const typed = fromLibrdkafka('Reading a changelog', error, (message, options) => new ConsumeError(message, options));
+        if (!typed.retriable) this.#failure ??= typed;
+      },
+      onStatistics: () => undefined,
+      onLog: () => undefined,
+    });
+    this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
+  }
+
+  /** Answers questions about topics, once connected. */
+  get handle(): Pick<ConsumerHandle, 'metadata'> {
+    return this.#handle;
+  }
+
+  /** @throws ConnectError when no broker answers in time */
+  async connect(signal?: AbortSignal): Promise<void> {
+    await this.#handle.connect(this.#vars.KAFKA_BOOTSTRAP_SERVERS.join(','), this.#timeoutMs, signal);
+  }
+
+  /**
+   * Called once, when connected.
+   *
+   * @throws ConsumeError when a changelog cannot be read, ClosedError when it was closed meanwhile
+   */
+  async run(recovering: readonly Recovering[], signal: AbortSignal): Promise<RecoveryResult> {
+    const from = performance.now();
+    const remaining = new Map<string, Remaining>();
+    for (const each of recovering) {
+      const start = await this.#start(each);
+      if (start.position < start.end) remaining.set(placeOf(each.changelog, each.shard.partition), start);
+    }
+    let records = 0;
+    if (remaining.size > 0) {
+      this.#handle.assign(
+        [...remaining.values()].map(
+          ({ changelog, shard, position }): TopicPartitionOffset => ({ topic: changelog, partition: shard.partition, offset: position }),
+        ),
+      );
+      while (remaining.size > 0) {
+        if (this.#closed || signal.aborted) throw new ClosedError('The recovery of tables was given up');
+        if (this.#failure !== undefined) throw this.#failure;
+        const batch = await this.#source.fetch(FETCH_RECORDS, FETCH_MS);
+        if (batch !== undefined) records += this.#apply(batch, remaining);
+        this.#removeEnded(remaining);
+      }
+    }
+    return { records, milliseconds: performance.now() - from };
+  }
+
+  /** Where a shard's reading begins. A store that does not fit its changelog is made anew. */
+  async #start({ shard, changelog }: Recovering): Promise<Remaining> {
+    const { low, high } = await this.#handle.watermarks({ topic: changelog, partition: shard.partition }, this.#timeoutMs);
+    const { store } = shard;
+    const { position } = store;
+    if (position !== undefined && (position > high || position < low)) store.clear();
+    return { shard, changelog, end: high, position: Math.max(low, store.position ?? low) };
+  }
+
+  #apply(batch: RecordBatch, remaining: ReadonlyMap<string, Remaining>): number {
+    const { bytes, starts, keyLengths, valueLengths, offsets, partitions, topicIndexes, topics } = batch;
+    for (let from = 0; from < batch.length; ) {
+      const topicIndex = topicIndexes[from]!;
+      const partition = partitions[from]!;
+      const changes: StoreChange[] = [];
+      let to = from;
+      for (; to < batch.length && partitions[to] === partition && topicIndexes[to] === topicIndex; to++) {
+        const keyLength = keyLengths[to]!;
+        // Without a key it is nobody's change.
+        if (keyLength < 0) continue;
+        const start = starts[to]!;
+        const valueLength = valueLengths[to]!;
+        const valueStart = start + keyLength;
+        // A copy: a view would keep its whole batch.
+        const value = valueLength < 0 ? null : Buffer.from(bytes.subarray(valueStart, valueStart + valueLength));
+        changes.push([bytes.toString('latin1', start, valueStart), value]);
+      }
+      const at = remaining.get(placeOf(topics[topicIndex]!, partition));
+      if (at !== undefined) {
+        at.position = offsets[to - 1]! + 1;
+        at.shard.store.write(changes, at.position);
+      }
+      from = to;
+    }
+    return batch.length;
+  }
+
+  /** The last offsets may be markers of transactions, of which no record tells. */
+  #removeEnded(remaining: Map<string, Remaining>): void {
+    for (const [place, at] of remaining) {
+      const known = this.#ends.get(place) ?? -1;
+      if (at.position < at.end && known < at.end) continue;
+      if (known > at.position) at.shard.store.write([], known);
+      remaining.delete(place);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#handle.disconnect(DISCONNECT_MS);
+  }
+}
+
+const placeOf = (topic: string, partition: number): string => `${topic}/${partition}`;
