@@ -11,6 +11,8 @@ export interface Services extends AsyncDisposable {
   readonly registryUrl: string;
   /** Creates a topic of 4 partitions with a name of its own. */
   topic(prefix?: string): Promise<string>;
+  /** Creates a topic of that name on the mock cluster, where clients cannot create topics; elsewhere they can. */
+  mockTopic(topic: string): Promise<void>;
   /** Runtime variables for these services: a group of its own, quick commits. */
   vars(extra?: Readonly<Record<string, string>>): RuntimeVars;
 }
@@ -31,6 +33,9 @@ export async function startServices(): Promise<Services> {
       if (cluster === undefined) await createRealTopics(bootstrapServers, [{ topic, partitions: 4, replicationFactor: 1 }]);
       else await cluster.createTopics([topic]);
       return topic;
+    },
+    async mockTopic(topic) {
+      await cluster?.createTopics([topic]);
     },
     vars: (extra = {}) =>
       parseRuntimeVars({
