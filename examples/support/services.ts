@@ -12,6 +12,10 @@ export interface Services {
   readonly description: string;
   /** Creates an empty topic of {@link PARTITIONS} partitions with a name of its own; it is deleted at the end. */
   topic(prefix: string): Promise<string>;
+  /** A topic that the example's app makes by itself: on the embedded cluster, where no client can, it is made here. */
+  ownTopic(topic: string): Promise<void>;
+  /** True for the embedded cluster, which forgets offsets that are committed in transactions. */
+  readonly embedded: boolean;
   /** The runtime variables of the environment, for these services. `APP_NAME` is new each time, and with it the consumer group. */
   vars(appName: string, extra?: Readonly<Record<string, string>>): RuntimeVars;
   /** Deletes the topics and ends what is embedded. */
@@ -39,6 +43,11 @@ export async function startServices(env: NodeJS.ProcessEnv = process.env): Promi
       created.push(topic);
       return topic;
     },
+    async ownTopic(topic) {
+      await cluster?.createTopics([topic]);
+      created.push(topic);
+    },
+    embedded: cluster !== undefined,
     vars: (appName, extra = {}) => parseRuntimeVars({ ...env, ...addresses, ...extra, APP_NAME: `${appName}-${randomUUID().slice(0, 8)}` }),
     async close() {
       try {

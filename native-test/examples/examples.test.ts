@@ -11,6 +11,9 @@ const examples = [
   { name: 'retries', lastLine: /^retries: retried 60, dead letters 10, put back 10, invoices 100$/ },
   { name: 'fastify-forms', lastLine: /^fastify-forms: 202 × 32, 400 × 4, 401 × 4, records in the topic 32$/ },
   { name: 'express-forms', lastLine: /^express-forms: 202 × 32, 400 × 4, 401 × 4, records in the topic 32$/ },
+  { name: 'duplicates-filter', lastLine: /^duplicates-filter: payments 500, of them unique 300, let through 300$/ },
+  { name: 'word-counts', lastLine: /^word-counts: words 900, windows 39, wrong 0$/ },
+  { name: 'stream-cluster', lastLine: /^stream-cluster: records 6000, keys 40, one of 3 killed, wrong counts 0$/ },
   { name: 'transactions', lastLine: /^transactions: consumed 500, produced 500, invoices in the output topic 500$/ },
 ];
 

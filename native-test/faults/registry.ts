@@ -10,6 +10,7 @@ import { memory } from './rows/memory.ts';
 import { openClose } from './rows/open-close.ts';
 import { rebalanceStorm } from './rows/rebalance-storm.ts';
 import { signals } from './rows/signals.ts';
+import { streamCluster } from './rows/stream-cluster.ts';
 import { transactions } from './rows/transactions.ts';
 import { webLoad } from './rows/web-load.ts';
 
@@ -28,4 +29,5 @@ export const faults: readonly Fault[] = [
   ...transactions,
   ...delays,
   ...webLoad,
+  ...streamCluster,
 ];

@@ -39,6 +39,8 @@ interface Remaining extends Recovering {
  */
 export class Recovery {
   readonly #handle: ConsumerHandle;
+  /** Asks for ends: the other one, which reads what is committed only, would be told of none behind a transaction that is open. */
+  readonly #asking: ConsumerHandle;
   readonly #source: RecordSource<Buffer | null, Buffer | null, readonly RecordHeader[]>;
   readonly #vars: RuntimeVars;
   readonly #timeoutMs: number;
@@ -49,16 +51,22 @@ export class Recovery {
   constructor(vars: RuntimeVars, source: 'packed' | 'portable') {
     this.#vars = vars;
     this.#timeoutMs = vars.CONNECT_TIMEOUT_SECONDS * 1000;
-    const settings = consumerSettings(vars, {
+    this.#handle = this.#makeHandle('read_committed');
+    this.#asking = this.#makeHandle('read_uncommitted');
+    this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
+  }
+
+  #makeHandle(isolation: 'read_committed' | 'read_uncommitted'): ConsumerHandle {
+    const settings = consumerSettings(this.#vars, {
       // It joins no group: the name is only asked for.
-      'group.id': `${vars.APP_NAME}-recovery`,
+      'group.id': `${this.#vars.APP_NAME}-recovery`,
       'group.instance.id': '',
       'enable.auto.commit': false,
       'enable.partition.eof': true,
-      'isolation.level': 'read_committed',
+      'isolation.level': isolation,
       'auto.offset.reset': 'earliest',
     });
-    this.#handle = new ConsumerHandle(routeConfig('consumer', settings), {
+    return new ConsumerHandle(routeConfig('consumer', settings), {
       onRebalance: () => undefined,
       onOffsetCommit: () => undefined,
       onPartitionEof: ({ topic, partition, offset }) => void this.#ends.set(placeOf(topic, partition), offset),
@@ -69,7 +77,6 @@ export class Recovery {
       onStatistics: () => undefined,
       onLog: () => undefined,
     });
-    this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
   }
 
   /** Answers questions about topics, once connected. */
@@ -79,7 +86,8 @@ export class Recovery {
 
   /** @throws ConnectError when no broker answers in time */
   async connect(signal?: AbortSignal): Promise<void> {
-    await this.#handle.connect(this.#vars.KAFKA_BOOTSTRAP_SERVERS.join(','), this.#timeoutMs, signal);
+    const servers = this.#vars.KAFKA_BOOTSTRAP_SERVERS.join(',');
+    await Promise.all([this.#handle, this.#asking].map((handle) => handle.connect(servers, this.#timeoutMs, signal)));
   }
 
   /**
@@ -114,7 +122,7 @@ export class Recovery {
 
   /** Where a shard's reading begins. A store that does not fit its changelog is made anew. */
   async #start({ shard, changelog }: Recovering): Promise<Remaining> {
-    const { low, high } = await this.#handle.watermarks({ topic: changelog, partition: shard.partition }, this.#timeoutMs);
+    const { low, high } = await this.#asking.watermarks({ topic: changelog, partition: shard.partition }, this.#timeoutMs);
     const { store } = shard;
     const { position } = store;
     if (position !== undefined && (position > high || position < low)) store.clear();
@@ -161,7 +169,7 @@ export class Recovery {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#handle.disconnect(DISCONNECT_MS);
+    await Promise.all([this.#handle.disconnect(DISCONNECT_MS), this.#asking.disconnect(DISCONNECT_MS)]);
   }
 }
 
