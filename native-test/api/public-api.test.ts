@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import * as main from 'rdkafka-toolkit';
 import * as express from 'rdkafka-toolkit/express';
 import * as fastify from 'rdkafka-toolkit/fastify';
+import * as stream from 'rdkafka-toolkit/stream';
 import * as testing from 'rdkafka-toolkit/testing';
 import * as worker from 'rdkafka-toolkit/worker';
 
@@ -20,6 +21,7 @@ const entries: readonly Entry[] = [
   { name: 'rdkafka-toolkit', declarations: 'dist/src/index.d.ts', exported: main },
   { name: 'rdkafka-toolkit/express', declarations: 'dist/src/express.d.ts', exported: express },
   { name: 'rdkafka-toolkit/fastify', declarations: 'dist/src/fastify.d.ts', exported: fastify },
+  { name: 'rdkafka-toolkit/stream', declarations: 'dist/src/stream.d.ts', exported: stream },
   { name: 'rdkafka-toolkit/testing', declarations: 'dist/src/testing/index.d.ts', exported: testing },
   { name: 'rdkafka-toolkit/worker', declarations: 'dist/src/worker.d.ts', exported: worker },
 ];
