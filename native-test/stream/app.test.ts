@@ -183,6 +183,33 @@ describe('a stream app', () => {
     assert.deepEqual(await changelog(name), recount(400));
   });
 
+  test('a standby reads only what its copy lacks when partitions come to it', { skip: realOnly }, async () => {
+    const topic = await services.topic('words');
+    const name = await newName();
+    const one = counting(topic, appVars(name, { HOSTNAME: 'one' }));
+    const running = [one.app.run()];
+    await until('it has partitions', async () => (await one.app.status()).partitions.length === 4);
+    const two = counting(topic, appVars(name, { HOSTNAME: 'two' }), { standby: true });
+    running.push(two.app.run());
+    for (const each of running) each.catch(() => undefined);
+    await until('both have partitions', async () => (await two.app.status()).partitions.length === 2);
+    assert.equal((await two.app.status()).standbyShards, 2);
+    await fill(topic, 0, 600);
+    await until('all are handled', () => one.handled() + two.handled() >= 600);
+    // Its copies are up to date a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const before = two.recovered;
+    await one.app.stop();
+    await until('the other has all', async () => {
+      const { partitions, standbyShards, tables } = await two.app.status();
+      return partitions.length === 4 && standbyShards === 0 && tables[0]!.shards.every(({ recovered }) => recovered);
+    });
+    assert.equal(two.recovered - before, 0);
+    assert.deepEqual(Object.fromEntries(two.counts.entries()), recount(600));
+    await two.app.stop();
+    await Promise.all(running);
+  });
+
   test('batches of take are done when the next one is asked for', async () => {
     const topic = await services.topic('words');
     const out = await services.topic('out');

@@ -21,6 +21,7 @@ import { StreamCore, type StreamDriver } from './core.ts';
 import { InternalTopics } from './internal-topics.ts';
 import { Recovery } from './recovery.ts';
 import { Shard, type ShardChange } from './shard.ts';
+import { Standby } from './standby.ts';
 import { appStatus, type RecentError, type StreamStatus } from './status.ts';
 import { memoryStore, type StateStore } from './store.ts';
 import type { Table, ValueTableOptions } from './table.ts';
@@ -42,6 +43,11 @@ export interface StreamAppOptions {
   readonly guarantee?: ProcessingGuarantee | undefined;
   /** Where tables are kept. @default memoryStore() */
   readonly store?: StateStore | undefined;
+  /**
+   * Keeps copies of the tables' shards that other processes have, so that a partition that comes here is read from where its copy is: each
+   * process then holds whole tables. @default false
+   */
+  readonly standby?: boolean | undefined;
   readonly metrics?: MetricsManager | undefined;
   /** How often metrics are pushed, in seconds, when the manager has a pusher. @default METRICS_PUSH_RATE */
   readonly pushEverySeconds?: number | undefined;
@@ -105,6 +111,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   #consumer: AppConsumer | undefined;
   #producer: AppProducer | undefined;
   #plain: AppProducer | undefined;
+  #standby: Standby | undefined;
   #running: Promise<RunResult> | undefined;
   readonly #stop = new AbortController();
   #failure: unknown;
@@ -272,8 +279,9 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
         : {}),
     };
     this.#plain = await this.#makeProducer({});
-    await this.#prepareTopics();
+    const partitions = await this.#prepareTopics();
     this.core.driver = this.#driver();
+    if (this.#options.standby) await this.#openStandby(partitions);
     const consumer = await createConsumer<unknown, unknown>({
       vars: this.vars,
       topics: this.core.topics,
@@ -295,15 +303,31 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     if (early.length > 0) this.#assigned(early);
   }
 
-  async #prepareTopics(): Promise<void> {
-    if (this.core.tables.size === 0 && this.core.repartitions.length === 0) return;
+  /** Gives the partitions of each table. */
+  async #prepareTopics(): Promise<ReadonlyMap<string, number>> {
+    if (this.core.tables.size === 0 && this.core.repartitions.length === 0) return new Map();
     const recovery = new Recovery(this.vars, this.#sourceKind);
     try {
       await recovery.connect();
-      await new InternalTopics(this.core, this.vars, recovery.handle).prepare();
+      return await new InternalTopics(this.core, this.vars, recovery.handle).prepare();
     } finally {
       await recovery.close();
     }
+  }
+
+  /** Until partitions are assigned, all shards are copies. */
+  async #openStandby(partitions: ReadonlyMap<string, number>): Promise<void> {
+    const standby = new Standby(this.vars, this.#sourceKind, (error) => this.#report(error));
+    await standby.start();
+    this.#standby = standby;
+    for (const { changelog, name } of this.core.tables.values()) {
+      for (let partition = 0; partition < (partitions.get(name) ?? 0); partition++)
+        standby.give(this.#newShard(name, partition), changelog);
+    }
+  }
+
+  #newShard(table: string, partition: number): Shard {
+    return new Shard(table, partition, this.#store.open(table, partition), this.guarantee === 'exactly-once');
   }
 
   get #sourceKind(): 'packed' | 'portable' {
@@ -384,8 +408,9 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
 
   async #close(): Promise<void> {
     for (const recovery of this.#recoveries) await recovery.close();
-    for (const shard of [...this.core.allShards()]) this.#closeShard(shard);
     await this.#consumer?.close().catch(() => undefined);
+    for (const shard of this.core.allShards()) shard.close();
+    await this.#standby?.close();
     await this.#plain?.close().catch(() => undefined);
     this.#store.close();
   }
@@ -398,7 +423,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     for (const { topic, partition } of partitions) {
       for (const { name, changelog } of this.core.tablesOf(topic)) {
         if (this.core.shard(name, partition) !== undefined) continue;
-        const shard = new Shard(name, partition, this.#store.open(name, partition), this.guarantee === 'exactly-once');
+        const shard = this.#standby?.take(changelog, partition) ?? this.#newShard(name, partition);
         this.core.addShard(shard);
         shards.push({ shard, changelog });
       }
@@ -447,18 +472,24 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
 
   #revoked(partitions: readonly TopicPartition[]): void {
     for (const { topic, partition } of partitions) {
-      for (const { name } of this.core.tablesOf(topic)) {
+      for (const { changelog, name } of this.core.tablesOf(topic)) {
         const shard = this.core.shard(name, partition);
-        if (shard !== undefined) this.#closeShard(shard);
+        if (shard !== undefined) this.#giveUp(shard, changelog);
       }
     }
     this.emit('revoked', partitions);
   }
 
-  #closeShard(shard: Shard): void {
+  /** Others have it from now on. */
+  #giveUp(shard: Shard, changelog: string): void {
     this.core.removeShard(shard);
     this.#recovering.delete(`${shard.table}/${shard.partition}`);
-    shard.close();
+    if (this.#standby === undefined || this.#stop.signal.aborted) {
+      shard.close();
+      return;
+    }
+    shard.rest();
+    this.#standby.give(shard, changelog);
   }
 
   #fail(error: unknown): void {
@@ -529,6 +560,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       consumer: this.#consumer?.closed === false ? this.#consumer : undefined,
       recoveredRecords: this.#recoveredRecords,
       errors: this.#errors,
+      standbyShards: this.#standby?.size ?? 0,
     });
   }
 }

@@ -36,7 +36,8 @@ export class InternalTopics {
     this.#handle = handle;
   }
 
-  async prepare(): Promise<void> {
+  async prepare(): Promise<ReadonlyMap<string, number>> {
+    const partitions = new Map<string, number>();
     for (const { topic, from } of this.#core.repartitions) await this.#ensure(topic, await this.#partitionsOf(from), {});
     for (const table of this.#core.tables.values()) {
       const topics = this.#core.topicsOf(table);
@@ -50,7 +51,9 @@ export class InternalTopics {
       const window = table.windowed?.window;
       const config = window === undefined ? COMPACTED : windowRetention(window.sizeMs, window.graceMs);
       await this.#ensure(table.changelog, counts[0] ?? 1, config);
+      partitions.set(table.name, counts[0] ?? 1);
     }
+    return partitions;
   }
 
   /** Undefined: it does not exist. */

@@ -1,15 +1,12 @@
-import { ConsumerHandle } from '../binding/consumer-handle.ts';
-import { fromLibrdkafka, type TopicPartitionOffset } from '../binding/node-rdkafka.ts';
+import type { ConsumerHandle } from '../binding/consumer-handle.ts';
+import type { TopicPartitionOffset } from '../binding/node-rdkafka.ts';
 import { TopicTable } from '../binding/pack.ts';
-import type { RecordBatch } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
-import { consumerSettings } from '../config/consumer-config.ts';
-import { routeConfig } from '../config/librdkafka-config.ts';
-import { ClosedError, ConsumeError } from '../errors.ts';
+import { ClosedError } from '../errors.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
 import { type RecordHeader, rawDeserializer } from '../serde.ts';
+import { applyChangelog, type ChangelogCallbacks, changelogHandle, placeOf } from './changelog.ts';
 import type { Shard } from './shard.ts';
-import type { StoreChange } from './store.ts';
 
 /** Records a fetch takes at most, and how long it waits for the first. */
 const FETCH_RECORDS = 10_000;
@@ -51,32 +48,15 @@ export class Recovery {
   constructor(vars: RuntimeVars, source: 'packed' | 'portable') {
     this.#vars = vars;
     this.#timeoutMs = vars.CONNECT_TIMEOUT_SECONDS * 1000;
-    this.#handle = this.#makeHandle('read_committed');
-    this.#asking = this.#makeHandle('read_uncommitted');
-    this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
-  }
-
-  #makeHandle(isolation: 'read_committed' | 'read_uncommitted'): ConsumerHandle {
-    const settings = consumerSettings(this.#vars, {
-      // It joins no group: the name is only asked for.
-      'group.id': `${this.#vars.APP_NAME}-recovery`,
-      'group.instance.id': '',
-      'enable.auto.commit': false,
-      'enable.partition.eof': true,
-      'isolation.level': isolation,
-      'auto.offset.reset': 'earliest',
-    });
-    return new ConsumerHandle(routeConfig('consumer', settings), {
-      onRebalance: () => undefined,
-      onOffsetCommit: () => undefined,
-      onPartitionEof: ({ topic, partition, offset }) => void this.#ends.set(placeOf(topic, partition), offset),
+    const callbacks: ChangelogCallbacks = {
+      onEnd: (topic, partition, offset) => void this.#ends.set(placeOf(topic, partition), offset),
       onError: (error) => {
-        const typed = fromLibrdkafka('Reading a changelog', error, (message, options) => new ConsumeError(message, options));
-        if (!typed.retriable) this.#failure ??= typed;
+        if (!error.retriable) this.#failure ??= error;
       },
-      onStatistics: () => undefined,
-      onLog: () => undefined,
-    });
+    };
+    this.#handle = changelogHandle(vars, 'read_committed', callbacks);
+    this.#asking = changelogHandle(vars, 'read_uncommitted', callbacks);
+    this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
   }
 
   /** Answers questions about topics, once connected. */
@@ -113,7 +93,14 @@ export class Recovery {
         if (this.#closed || signal.aborted) throw new ClosedError('The recovery of tables was given up');
         if (this.#failure !== undefined) throw this.#failure;
         const batch = await this.#source.fetch(FETCH_RECORDS, FETCH_MS);
-        if (batch !== undefined) records += this.#apply(batch, remaining);
+        if (batch !== undefined) {
+          applyChangelog(batch, (changelog, partition, position) => {
+            const at = remaining.get(placeOf(changelog, partition));
+            if (at !== undefined) at.position = position;
+            return at?.shard;
+          });
+          records += batch.length;
+        }
         this.#removeEnded(remaining);
       }
     }
@@ -127,34 +114,6 @@ export class Recovery {
     const { position } = store;
     if (position !== undefined && (position > high || position < low)) store.clear();
     return { shard, changelog, end: high, position: Math.max(low, store.position ?? low) };
-  }
-
-  #apply(batch: RecordBatch, remaining: ReadonlyMap<string, Remaining>): number {
-    const { bytes, starts, keyLengths, valueLengths, offsets, partitions, topicIndexes, topics } = batch;
-    for (let from = 0; from < batch.length; ) {
-      const topicIndex = topicIndexes[from]!;
-      const partition = partitions[from]!;
-      const changes: StoreChange[] = [];
-      let to = from;
-      for (; to < batch.length && partitions[to] === partition && topicIndexes[to] === topicIndex; to++) {
-        const keyLength = keyLengths[to]!;
-        // Without a key it is nobody's change.
-        if (keyLength < 0) continue;
-        const start = starts[to]!;
-        const valueLength = valueLengths[to]!;
-        const valueStart = start + keyLength;
-        // A copy: a view would keep its whole batch.
-        const value = valueLength < 0 ? null : Buffer.from(bytes.subarray(valueStart, valueStart + valueLength));
-        changes.push([bytes.toString('latin1', start, valueStart), value]);
-      }
-      const at = remaining.get(placeOf(topics[topicIndex]!, partition));
-      if (at !== undefined) {
-        at.position = offsets[to - 1]! + 1;
-        at.shard.store.write(changes, at.position);
-      }
-      from = to;
-    }
-    return batch.length;
   }
 
   /** The last offsets may be markers of transactions, of which no record tells. */
@@ -172,5 +131,3 @@ export class Recovery {
     await Promise.all([this.#handle.disconnect(DISCONNECT_MS), this.#asking.disconnect(DISCONNECT_MS)]);
   }
 }
-
-const placeOf = (topic: string, partition: number): string => `${topic}/${partition}`;

@@ -105,12 +105,19 @@ export class Shard {
     this.#pending.clear();
   }
 
-  close(): void {
-    if (this.#closed) return;
+  /** Somebody else has the partition: what is not known to be in the changelog is forgotten, the store stays. */
+  rest(): void {
     if (this.#flushing !== undefined) {
       clearImmediate(this.#flushing);
       this.#flush();
     }
+    this.#pending.clear();
+    this.recovered = false;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.rest();
     this.#closed = true;
     this.store.close();
   }

@@ -38,6 +38,8 @@ export interface StreamStatus {
   readonly partitions: readonly PartitionStatus[];
   readonly tables: readonly TableStatus[];
   readonly recoveredRecords: number;
+  /** Copies of shards that other processes have. */
+  readonly standbyShards: number;
   /** The latest last. */
   readonly errors: readonly RecentError[];
 }
@@ -48,11 +50,12 @@ export interface AppState {
   readonly startedAt: number;
   readonly consumer: Consumer<unknown, unknown> | undefined;
   readonly recoveredRecords: number;
+  readonly standbyShards: number;
   readonly errors: readonly RecentError[];
 }
 
 export async function appStatus(core: StreamCore, state: AppState): Promise<StreamStatus> {
-  const { consumer, errors, guarantee, recoveredRecords, startedAt } = state;
+  const { consumer, errors, guarantee, recoveredRecords, standbyShards, startedAt } = state;
   return {
     app: core.name,
     guarantee,
@@ -73,6 +76,7 @@ export async function appStatus(core: StreamCore, state: AppState): Promise<Stre
       };
     }),
     recoveredRecords,
+    standbyShards,
     errors: [...errors],
   };
 }
