@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds node-rdkafka (BUILD_LIBRDKAFKA=0) and the addon against the distribution's librdkafka, as the image builds them against Confluent's, and
-# passes the addon's tests there: all but those of what that librdkafka does not have yet. Nothing is installed: the packages are unpacked into
+# Builds node-rdkafka (BUILD_LIBRDKAFKA=0) and the addon against the distribution's librdkafka, as the image builds them against Confluent's, moves
+# records by both there, and has doctor say that this librdkafka is too old. Nothing is installed: the packages are unpacked into
 # .cache/system-librdkafka. What was compiled is used again until something it is made of changes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -47,4 +47,21 @@ cd "$package"
 linked=$(node -p "require('node-rdkafka').librdkafkaVersion")
 echo "librdkafka $linked is linked"
 case $version in "$linked"*) ;; *) echo "expected librdkafka $version"; exit 1 ;; esac
-node --expose-gc --test --test-timeout=120000 $(find dist/native-test/native dist/native-test/mock dist/native-test/system-librdkafka -name '*.test.js')
+
+# Not all of the native suite: 2.0.2's mock cluster makes each group wait three seconds, and closing clients in the midst of everything hangs in it
+# (binding-notes/image.md).
+node --expose-gc --test --test-timeout=120000 dist/native-test/native/packed-agrees.test.js dist/native-test/native/packed-producer.test.js dist/native-test/mock/record-source.test.js
+
+findings=$(node dist/src/cli/main.js doctor --json || true)
+node - "$findings" "$linked" <<'CHECK'
+const [findings, linked] = process.argv.slice(2);
+const { findings: all } = JSON.parse(findings);
+const expect = (name, status) => {
+  const found = all.find((each) => each.name === name);
+  console.log(`doctor: ${found.status}  ${name}  ${found.detail}`);
+  if (found.status !== status) process.exit(1);
+};
+const made = require('node-rdkafka/package.json').librdkafka;
+expect('librdkafka', linked === made ? 'ok' : linked.localeCompare(made, 'en', { numeric: true }) < 0 ? 'fault' : 'warning');
+expect('packed addon', 'ok');
+CHECK
