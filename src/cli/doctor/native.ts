@@ -64,7 +64,7 @@ export function findLibrdkafka({ librdkafka, isOlderVersion }: Binding): Finding
   if (files.length > 1)
     return fault(name, `more than one copy is loaded: ${files.join(', ')}`, `Check LD_LIBRARY_PATH and LD_PRELOAD, then ${rebuild}.`);
   if (librdkafka.version === made) return ok(name, `${made}${where}`);
-  const detail = `${librdkafka.version} is linked, and node-rdkafka ${installState().nodeRdkafka?.version} is made for ${made}${where}`;
+  const detail = `${librdkafka.version} is linked, and node-rdkafka ${installState().nodeRdkafka?.version.replace(/^v/, '')} is made for ${made}${where}`;
   const hint =
     'Build without BUILD_LIBRDKAFKA=0, or link the same version (the Dockerfile takes it from packages.confluent.io; Debian and Ubuntu ship old ones).';
   return isOlderVersion(librdkafka.version, made)
