@@ -2,13 +2,11 @@ import { type Command, Option } from 'commander';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import { parseCount, parseIndex } from './arguments.ts';
-import type { Field, FieldFormat, FieldReader } from './record-fields.ts';
+import { type FieldFormat, fieldFormats } from './field-format.ts';
+import type { Field, FieldReader } from './record-fields.ts';
 import { parseStartPoint, type StartPoint } from './start-point.ts';
 import { stopSignal } from './stop-signal.ts';
 import { printLineSlowly, styled, visible } from './terminal.ts';
-
-// The list of record-fields.ts, which would load the registry client for a mere --help.
-const formats: readonly FieldFormat[] = ['auto', 'avro', 'json', 'text', 'base64'];
 
 interface Flags {
   readonly from: StartPoint;
@@ -36,8 +34,8 @@ export function register(program: Command): void {
     .option('--partition <number>', 'only this partition', parseIndex)
     .option('--count <count>', 'stop after so many records', parseCount)
     .option('--end', 'stop at the end the topics have now')
-    .addOption(new Option('--key <format>', 'how to show keys').choices(formats).default('auto'))
-    .addOption(new Option('--value <format>', 'how to show values').choices(formats).default('auto'))
+    .addOption(new Option('--key <format>', 'how to show keys').choices(fieldFormats).default('auto'))
+    .addOption(new Option('--value <format>', 'how to show values').choices(fieldFormats).default('auto'))
     .option('--json', 'one JSON object a line, as produce --json takes it')
     .option('--value-only', 'the values alone')
     .action(run);

@@ -4,10 +4,7 @@ import type { SchemaRegistryClient } from '../avro/schema-registry.ts';
 import { peekSchemaId } from '../avro/wire-format.ts';
 import { DecodeError, SchemaRegistryError } from '../errors.ts';
 import type { Deserializer, RecordContext } from '../serde.ts';
-
-/** How the bytes of a key or value are shown. `auto`: Avro where they look like it and there is a registry, else text, else base64. */
-export const fieldFormats = ['auto', 'avro', 'json', 'text', 'base64'] as const;
-export type FieldFormat = (typeof fieldFormats)[number];
+import type { FieldFormat } from './field-format.ts';
 
 /** A key or value as JSON can hold it. */
 export interface Field {
