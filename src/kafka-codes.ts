@@ -24,6 +24,7 @@ export const kafkaCodes = {
   revokePartitions: -174,
   state: -172,
   authentication: -169,
+  unsupportedFeature: -165,
   noOffset: -168,
   fatal: -150,
   maxPollExceeded: -147,

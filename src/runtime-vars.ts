@@ -755,6 +755,12 @@ export function parseRuntimeVars(env: Environment = process.env): RuntimeVars {
   return vars;
 }
 
+/** Threads of libuv's pool: `UV_THREADPOOL_SIZE`, which Node reads when it starts, or its default. */
+export function threadPoolSize(env: Environment = process.env): number {
+  const size = Number.parseInt(env.UV_THREADPOOL_SIZE ?? '', 10);
+  return Number.isNaN(size) ? 4 : Math.min(1024, Math.max(1, size));
+}
+
 /** librdkafka's settings that the variables give a client, `RDKAFKA_*` included; security and names are added by the config layer. */
 export function librdkafkaVarSettings(vars: RuntimeVars, kind: ClientKind): Record<string, LibrdkafkaValue> {
   const settings: Record<string, LibrdkafkaValue> = {};

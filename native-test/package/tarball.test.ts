@@ -62,6 +62,17 @@ describe('the tarball in another project', () => {
     return directory;
   }
 
+  /** The installed package from CommonJS, and its command. */
+  function assertUsable(directory: string): void {
+    const text = `const { createConsumer, nativeStatus } = require('${PACKAGE}'); console.log(typeof createConsumer, nativeStatus().available)`;
+    const required = spawnSync(process.execPath, ['--no-warnings', '-e', text], { cwd: directory, encoding: 'utf8' });
+    assert.equal(required.stdout, 'function true\n', required.stderr);
+    const command = join(directory, 'node_modules', PACKAGE, 'dist', 'src', 'cli', 'main.js');
+    const { KAFKA_BOOTSTRAP_SERVERS: _kafka, SCHEMA_REGISTRY_URL: _registry, ...env } = process.env;
+    const doctor = spawnSync(process.execPath, [command, 'doctor', '--json'], { cwd: directory, encoding: 'utf8', env });
+    assert.equal(doctor.status, 0, doctor.stdout + doctor.stderr);
+  }
+
   /** Runs the package's install script as npm runs it, then the service. */
   function install(directory: string, env: NodeJS.ProcessEnv = {}): { outcome: Outcome; status: { built: boolean; reason?: string } } {
     const installed = spawnSync('npm', ['run', 'install', '--silent'], {
@@ -79,11 +90,43 @@ describe('the tarball in another project', () => {
     return { outcome: JSON.parse(ran.stdout) as Outcome, status };
   }
 
+  test('holds what a user needs and nothing else, within its budget', () => {
+    const [packed] = JSON.parse(
+      execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+        cwd: root,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    ) as [{ size: number; unpackedSize: number; files: { path: string }[] }];
+    const paths = packed.files.map(({ path }) => path);
+    const wanted =
+      /^(dist\/src\/.+\.(js|d\.ts)(\.map)?|src\/.+\.(ts|cc|h|c|cjs)|binding-notes\/[\w-]+\.md|binding\.gyp|package\.json|LICENSE|(README|CHANGELOG|SECURITY)\.md)$/;
+    assert.deepEqual(
+      paths.filter((path) => !wanted.test(path)),
+      [],
+    );
+    const needed = [
+      'dist/src/cli/main.js',
+      'dist/src/worker.js',
+      'dist/src/testing/index.d.ts',
+      'src/native/install.cjs',
+      'src/native/module.cc',
+      'LICENSE',
+    ];
+    assert.deepEqual(
+      needed.filter((path) => !paths.includes(path)),
+      [],
+    );
+    assert.ok(packed.size < 1_000_000, `${packed.size} bytes packed`);
+    assert.ok(packed.unpackedSize < 4_500_000, `${packed.unpackedSize} bytes unpacked`);
+  });
+
   for (const nested of [false, true]) {
     test(`compiles its addon against a node-rdkafka that is ${nested ? 'nested' : 'hoisted'}, and uses it`, () => {
       const { outcome, status } = install(project(nested ? 'nested' : 'hoisted', nested));
       assert.deepEqual(status, { built: true });
       assert.deepEqual(outcome, { value: 'moved', source: 'packed', sink: 'packed', available: true });
+      if (!nested) assertUsable(join(home, 'hoisted'));
     });
   }
 

@@ -88,7 +88,7 @@ describe('codegen', () => {
     await assert.rejects(
       promisify(execFile)(process.execPath, [cli, 'codegen', join(directory, 'missing.avsc')]),
       (error: { code?: number; stderr?: string }) =>
-        error.code === 1 && /Expected .*missing\.avsc to be a file with an Avro schema/.test(error.stderr ?? ''),
+        error.code === 2 && /Expected .*missing\.avsc to be a file with an Avro schema/.test(error.stderr ?? ''),
     );
   });
 });

@@ -268,6 +268,26 @@ export class ConsumerHandle {
     });
   }
 
+  /** The first offset of each partition whose record is not older, undefined where there is none. */
+  offsetsForTime(partitions: readonly TopicPartition[], timestampMs: number, timeoutMs: number): Promise<(number | undefined)[]> {
+    const asked = partitions.map(({ topic, partition }) => ({ topic, partition, offset: timestampMs }));
+    return new Promise((resolve, reject) => {
+      this.#raw.offsetsForTimes(asked, timeoutMs, (error, answer = []) => {
+        if (error) {
+          reject(fromLibrdkafka('Cannot look up offsets by time', error, (message, options) => new ConsumeError(message, options)));
+          return;
+        }
+        const byPlace = new Map(answer.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
+        resolve(
+          partitions.map(({ topic, partition }) => {
+            const offset = byPlace.get(`${topic}/${partition}`);
+            return offset !== undefined && offset >= 0 ? offset : undefined;
+          }),
+        );
+      });
+    });
+  }
+
   /** Next offset of a partition as librdkafka learned it with its last fetch, without asking; undefined before that. */
   knownEnd({ topic, partition }: TopicPartition): number | undefined {
     const answer = this.#client._isConnected ? this.#raw.getWatermarkOffsets(topic, partition) : 0;

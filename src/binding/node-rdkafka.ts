@@ -92,8 +92,14 @@ export interface Client<Raw extends RawClient> {
   on(event: string, listener: (...args: never[]) => void): this;
 }
 
+/** What is used of node-rdkafka's admin client. */
 export interface RawAdmin {
-  createTopic(definition: object, timeoutMs: number, callback: (error?: RawError | null) => void): void;
+  createTopic(
+    topic: { topic: string; num_partitions: number; replication_factor: number; config: Readonly<Record<string, string>> },
+    timeoutMs: number,
+    done: (error?: RawError | null) => void,
+  ): void;
+  deleteTopic(topic: string, timeoutMs: number, done: (error?: RawError | null) => void): void;
   disconnect(): void;
 }
 
@@ -132,7 +138,8 @@ type WithCallbacks = Record<string, unknown>;
 interface NodeRdkafka {
   readonly KafkaConsumer: new (global: WithCallbacks, topic: WithCallbacks) => Client<RawConsumer>;
   readonly Producer: new (global: WithCallbacks, topic: WithCallbacks) => Client<RawProducer>;
-  readonly AdminClient: { create(config: WithCallbacks): RawAdmin };
+  /** Its calls are all that is used; `admin-handle.ts` says which. */
+  readonly AdminClient: { create(global: WithCallbacks): RawAdmin };
   readonly CODES: { readonly ERRORS: Readonly<Record<string, number>> };
   readonly features: readonly string[];
   readonly librdkafkaVersion: string;
@@ -155,6 +162,18 @@ function load(): NodeRdkafka {
 
 export const rdkafka: NodeRdkafka = load();
 
+/** Settings that only tune, which the runtime variables set by themselves, by the first librdkafka that has them: an older one does without. */
+const tuningSince: ReadonlyMap<string, string> = new Map([['fetch.queue.backoff.ms', '2.2.0']]);
+
+function withoutUnknownTuning(settings: WithCallbacks, version: string): WithCallbacks {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !isOlderVersion(version, tuningSince.get(name) ?? '0')));
+}
+
+/** Whether a version of librdkafka comes before another; `2.12.0` does not come before `2.9.0`. */
+export function isOlderVersion(version: string, other: string): boolean {
+  return version.localeCompare(other, 'en', { numeric: true }) < 0;
+}
+
 /**
  * Makes a client that is not connected yet.
  *
@@ -166,7 +185,7 @@ export function makeClient<Raw extends RawClient>(
   topic: WithCallbacks,
 ): Client<Raw> {
   try {
-    return new Client(global, topic);
+    return new Client(withoutUnknownTuning(global, rdkafka.librdkafkaVersion), topic);
   } catch (error) {
     const secrets = Object.entries({ ...global, ...topic }).filter(([name]) => isSensitiveName(name));
     const reason = redactText(

@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { generateTypes } from '../avro/codegen.ts';
 import { ConfigError } from '../errors.ts';
 
 /** What the command line gives. */
@@ -21,7 +20,8 @@ export function register(program: Command): void {
     .option('--bigint', 'type longs as bigint')
     .option('--logical-types', 'type logical types as standardLogicalTypes give them')
     .option('--from <module>', 'module the generated file imports from', 'rdkafka-toolkit')
-    .action((file: string, { out, bigint, logicalTypes, from }: Flags) => {
+    .action(async (file: string, { out, bigint, logicalTypes, from }: Flags) => {
+      const { generateTypes } = await import('../avro/codegen.ts');
       const text = generateTypes(read(file), { long: bigint === true ? 'bigint' : 'number', logicalTypes, from });
       if (out === undefined) process.stdout.write(text);
       else writeFileSync(out, text);

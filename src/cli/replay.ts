@@ -1,5 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import { type DeadLetter, type ReplayAction, replayDeadLetters } from '../patterns/replay.ts';
+import type { Command } from 'commander';
+import type { DeadLetter, ReplayAction } from '../patterns/replay.ts';
+import { parseCount, parseTime } from './arguments.ts';
+import { printLine, visible } from './terminal.ts';
 
 interface Flags {
   readonly to?: string;
@@ -37,6 +39,7 @@ export function register(program: Command): void {
 
 async function run(topics: readonly string[], flags: Flags): Promise<void> {
   const { dryRun = false, quiet = false } = flags;
+  const { replayDeadLetters } = await import('../patterns/replay.ts');
   const filters = [flags.exception, flags.from, flags.key, flags.since, flags.until];
   const result = await replayDeadLetters({
     topics: topics.length === 0 ? undefined : topics,
@@ -46,10 +49,10 @@ async function run(topics: readonly string[], flags: Flags): Promise<void> {
     dryRun,
     all: flags.all,
     groupId: flags.group,
-    onLetter: quiet ? undefined : (letter, action) => print(describe(letter, action, flags)),
+    onLetter: quiet ? undefined : (letter, action) => printLine(visible(describe(letter, action, flags))),
   });
   const { read, replayed, filtered, homeless } = result;
-  print(
+  printLine(
     `${dryRun ? 'would put back' : 'put back'} ${replayed} of ${read} dead letters, ${filtered} left out, ${homeless} without an origin`,
   );
 }
@@ -70,20 +73,4 @@ function describe({ record, origin }: DeadLetter, action: ReplayAction, { to }: 
   if (action === 'filtered') return `${place}: left out`;
   const target = to ?? `${origin?.topic} [${origin?.partition}]`;
   return `${place} → ${target} (${origin?.exception ?? 'unknown error'}: ${origin?.exceptionMessage ?? ''})`;
-}
-
-function print(line: string): void {
-  // What an error said may hold anything, a terminal's own codes among it.
-  process.stdout.write(`${line.replaceAll(/[\p{Cc}\p{Cf}]/gu, ' ')}\n`);
-}
-
-function parseTime(text: string): number {
-  const time = Date.parse(text);
-  if (Number.isNaN(time)) throw new InvalidArgumentError('Expected an ISO time, e.g. 2026-01-31T12:00:00Z.');
-  return time;
-}
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1.');
-  return Number(text);
 }

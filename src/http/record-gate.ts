@@ -14,23 +14,25 @@ export interface RecordGateLimits {
 }
 
 /**
- * Sends records of requests, each with a deadline. While records that are beyond theirs are still on their way, no broker answers: then
- * new ones are refused at once, until those got through or failed. What is held for requests is bounded by the producer's queue.
+ * Sends records of requests, each with a deadline. A record beyond its deadline closes the gate: new ones are refused at once, but for one at
+ * a time, until one is acknowledged. So an outage costs no request its whole deadline, and a partition without a leader does not stop
+ * the others. What is held for requests is bounded by the producer's queue.
  */
 export class RecordGate<K, V> {
   readonly #producer: Producer<K, V>;
   readonly #metrics: MetricsRecorder | undefined;
   #waiting = 0;
-  #overdue = 0;
+  #open = true;
+  #probing = false;
 
   constructor(producer: Producer<K, V>, metrics: MetricsRecorder | undefined) {
     this.#producer = producer;
     this.#metrics = metrics;
   }
 
-  /** False while records that are beyond their deadline are on their way. */
+  /** False from a record that is beyond its deadline until one is acknowledged. */
   get open(): boolean {
-    return this.#overdue === 0;
+    return this.#open;
   }
 
   /**
@@ -44,15 +46,18 @@ export class RecordGate<K, V> {
    */
   async send(record: ProducerRecord<K, V>, { timeoutMs, maxWaiting }: RecordGateLimits): Promise<RecordMetadata> {
     const { topic } = record;
-    if (!this.open) throw new UnacknowledgedError(`No broker acknowledges records for ${topic} at present`, 'none', topic);
+    if (!this.#open && this.#probing) throw new UnacknowledgedError(`No broker acknowledges records for ${topic} at present`, 'none', topic);
     if (this.#waiting >= maxWaiting) throw new QueueFullError(`${maxWaiting} requests wait to produce already`, { topic });
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), timeoutMs);
     const request: Request = { overdue: false };
+    const probes = !this.#open;
+    this.#probing ||= probes;
     try {
       const delivery = await this.#take(record, request, late.signal, timeoutMs);
       return await this.#acknowledged(delivery, request, late.signal, timeoutMs);
     } finally {
+      if (probes) this.#probing = false;
       clearTimeout(timer);
     }
   }
@@ -78,14 +83,14 @@ export class RecordGate<K, V> {
       // The report and the deadline may come at once: the report counts.
       if (delivery.settled) return await delivered;
       request.overdue = true;
-      this.#overdue++;
+      this.#open = false;
       throw new UnacknowledgedError(`No broker acknowledged a record for ${topic} within ${timeoutMs} ms`, 'unknown', topic);
     }
   }
 
   #reported(error: DeliveryError | undefined, { overdue }: Request): void {
-    if (overdue) this.#overdue--;
     if (error === undefined) {
+      this.#open = true;
       this.#metrics?.incMessagesProduced(1);
       return;
     }

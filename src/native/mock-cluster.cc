@@ -8,6 +8,9 @@
 #include "export-class.h"
 #include "rdkafka_mock.h"
 
+// Weak: a distribution's librdkafka may be too old to have it (Debian's 2.0.2 is), which is found out when the addon is loaded.
+extern "C" void rd_kafka_mock_group_initial_rebalance_delay_ms(rd_kafka_mock_cluster_t* cluster, int32_t milliseconds) __attribute__((weak));
+
 namespace toolkit {
 
 MockCluster::MockCluster(rd_kafka_mock_cluster_t* cluster, v8::Local<v8::Object> client) : cluster_(cluster) { client_.Reset(client); }
@@ -115,8 +118,9 @@ NAN_METHOD(MockCluster::SetGroupJoinDelay) {
   auto milliseconds = WholeNumber(info[0], 0, INT32_MAX);
   if (!milliseconds) return Nan::ThrowTypeError("Expected milliseconds");
   Answer(info, Of(info), [&](auto* cluster) {
+    if (rd_kafka_mock_group_initial_rebalance_delay_ms == nullptr) return RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
     rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, static_cast<int32_t>(*milliseconds));
-    return 0;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
   });
 }
 

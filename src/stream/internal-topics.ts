@@ -1,8 +1,8 @@
-import { createTopics } from '../binding/admin.ts';
+import { AdminHandle } from '../binding/admin-handle.ts';
 import type { ConsumerHandle } from '../binding/consumer-handle.ts';
 import { routeConfig } from '../config/librdkafka-config.ts';
 import { producerSettings } from '../config/producer-config.ts';
-import { ConfigError, ConnectError } from '../errors.ts';
+import { ConfigError, ConnectError, isToolkitError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
 import type { StreamCore } from './core.ts';
@@ -94,8 +94,11 @@ export class InternalTopics {
   async #create(topic: string, partitions: number, config: Readonly<Record<string, string>>): Promise<void> {
     const routed = routeConfig('producer', producerSettings(this.#vars));
     try {
-      await createTopics(routed, [{ topic, partitions, config }], this.#timeoutMs);
+      await using admin = new AdminHandle(routed);
+      await admin.createTopic({ name: topic, partitions, replicas: -1, config }, this.#timeoutMs);
     } catch (error) {
+      // Another process of the app was first.
+      if (isToolkitError(error) && error.kafkaCode === kafkaCodes.topicAlreadyExists) return;
       const settings = Object.entries(config).map(([name, value]) => `${name}=${value}`);
       const reason = error instanceof Error ? error.message : String(error);
       throw new ConnectError(

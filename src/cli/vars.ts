@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { describeRuntimeVars, parseRuntimeVars, type RuntimeVarDescription } from '../runtime-vars.ts';
+import { printLine, styled, visible } from './terminal.ts';
+
+interface Flags {
+  readonly json?: boolean;
+  readonly set?: boolean;
+  readonly docs?: boolean;
+}
+
+/** Adds `vars`: the runtime variables as a service started here would have them. */
+export function register(program: Command): void {
+  program
+    .command('vars')
+    .description('Lists the runtime variables: value in use, where it comes from, what it does. Secrets are redacted.')
+    .option('--set', 'only those that the environment sets')
+    .option('--docs', 'with their effect')
+    .option('--json', 'as JSON')
+    .action(({ json = false, set = false, docs = false }: Flags) => {
+      const all = describeRuntimeVars(parseRuntimeVars());
+      const chosen = all.filter(({ source }) => !set || source === 'environment');
+      printLine(json ? JSON.stringify(chosen, undefined, 2) : table(chosen, docs));
+    });
+}
+
+function table(vars: readonly RuntimeVarDescription[], docs: boolean): string {
+  const width = Math.max(0, ...vars.map(({ name }) => name.length));
+  const lines: string[] = [];
+  let group: string | undefined;
+  for (const each of vars) {
+    if (each.group !== group) lines.push(...(group === undefined ? [] : ['']), styled('bold', each.group));
+    group = each.group;
+    lines.push(line(each, width));
+    if (docs) lines.push(styled('dim', `    ${each.doc}`));
+  }
+  return lines.length === 0 ? 'The environment sets no runtime variable.' : lines.join('\n');
+}
+
+function line({ name, value, unit, source, librdkafka }: RuntimeVarDescription, width: number): string {
+  const shown = value === undefined || value === '' ? styled('dim', 'not set') : visible(value);
+  const measure = unit === undefined || value === undefined ? '' : ` ${unit}`;
+  const origin = source === 'environment' ? styled('green', 'environment') : styled('dim', 'default');
+  const keys = librdkafka.length === 0 ? '' : styled('dim', ` → ${librdkafka.join(', ')}`);
+  return `  ${name.padEnd(width)}  ${shown}${measure}  (${origin})${keys}`;
+}
