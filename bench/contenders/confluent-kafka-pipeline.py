@@ -1,4 +1,4 @@
-"""Contender of the Avro bench: confluent-kafka for Python with fastavro. Its job comes by stdin as JSON, its report goes to stdout."""
+"""Contender of the mode `pipeline`: confluent-kafka for Python with fastavro. Its job comes by stdin as JSON, its report goes to stdout."""
 
 import io
 import json
@@ -15,7 +15,7 @@ def main():
     consumer = Consumer(job["settings"]["consumer"])
     producer = Producer(job["settings"]["producer"])
     consumer.subscribe(job["inputTopics"])
-    records, topic = job["records"], job["outputTopic"]
+    records, topic = job["records"], job["outputTopics"][0]
     count = delivered = counted_from = 0
     started = cpu = None
     pending = []
