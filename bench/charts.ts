@@ -1,4 +1,4 @@
-import { parse, View } from 'vega';
+import { Error as ERRORS_ONLY, logger, parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { figuresOf, type Group, groupRows, medianOf } from './groups.ts';
 import { contestantName, type Row } from './job.ts';
@@ -65,7 +65,11 @@ export async function drawCharts(rows: readonly Row[], theme: Theme): Promise<Ch
 /** Throughput of every mode in one picture. */
 export function drawOverview(rows: readonly Row[], theme: Theme): Promise<string> {
   const groups = groupRows(rows).filter(([row]) => !hasRate(row!.mode));
-  const bars = groups.map((group) => ({ mode: group[0]!.mode, ...barOf(group, 'recordsPerSecond') }));
+  const isVaried = new Set(groups.map(([row]) => describeShape(row!))).size > new Set(groups.map(([row]) => row!.mode)).size;
+  const bars = groups.map((group) => ({
+    mode: isVaried ? describeShape(group[0]!) : group[0]!.mode,
+    ...barOf(group, 'recordsPerSecond'),
+  }));
   const spec: Readonly<Record<string, unknown>> = {
     data: { values: bars },
     facet: { row: { field: 'mode', title: null, sort: null, header: { labelAngle: 0, labelAlign: 'left', labelFontWeight: 'bold' } } },
@@ -101,7 +105,7 @@ const COLOUR = { field: 'own', type: 'nominal', scale: { domain: [true, false], 
 /** A bar for the median, a line from the slowest repeat to the fastest. */
 function barLayers(label: string): Readonly<Record<string, unknown>> {
   return {
-    encoding: { y: { field: 'client', type: 'nominal', title: null, sort: { field: 'median', order: 'descending' } } },
+    encoding: { y: { field: 'client', type: 'nominal', title: null, sort: null } },
     layer: [
       { mark: { type: 'bar' }, encoding: { x: { field: 'median', type: 'quantitative', title: label }, color: COLOUR } },
       { mark: { type: 'rule' }, encoding: { x: { field: 'low', type: 'quantitative' }, x2: { field: 'high' } } },
@@ -141,7 +145,7 @@ async function draw(spec: Readonly<Record<string, unknown>>, theme: Theme): Prom
   };
   const text = JSON.stringify(spec).replaceAll('"own","other"', JSON.stringify([own, other]).slice(1, -1));
   const full = { $schema: 'https://vega.github.io/schema/vega-lite/v6.json', ...JSON.parse(text), config } as TopLevelSpec;
-  const view = new View(parse(compile(full).spec), { renderer: 'none' });
+  const view = new View(parse(compile(full, { logger: logger(ERRORS_ONLY) }).spec), { renderer: 'none' });
   try {
     const svg = await view.toSVG();
     return theme === PAGE_THEME ? PAGE_VARIABLES.reduce((made, [stand, name]) => made.replace(stand, name), svg) : svg;
