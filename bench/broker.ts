@@ -1,113 +1,85 @@
 import rdkafka from 'node-rdkafka';
-import { createProducer, parseRuntimeVars } from 'rdkafka-toolkit';
+import { parseRuntimeVars, ToolkitError } from 'rdkafka-toolkit';
 import { startMockCluster } from 'rdkafka-toolkit/testing';
+import { startKafka } from '../native-test/services/kafka-cluster.ts';
 import { routeConfig } from '../src/config/librdkafka-config.ts';
 import { producerSettings } from '../src/config/producer-config.ts';
-import { PARTITIONS_PER_TOPIC } from './job.ts';
-import type { BenchOptions } from './options.ts';
-import { RECORD_BYTES, RecordMaker } from './records.ts';
-
-/** A mock partition drops its oldest records above 5 MB; the rest of the record's bytes is what the batch format adds. */
-const MOCK_PARTITION_BYTES = 4_500_000;
-const RECORD_OVERHEAD_BYTES = 16;
-const HEADER_BYTES = 44;
 
 const ADMIN_TIMEOUT_MS = 30_000;
 
-/** Where the contenders' records are. Lives in the parent's process, whose CPU is nobody's. */
+/** A topic of the bench. */
+export interface BenchTopic {
+  readonly name: string;
+  readonly partitions: number;
+}
+
+/** Where the contenders' records are. Its process is the parent's or another one, whose CPU is nobody's. Takes its topics with it. */
 export interface Broker extends AsyncDisposable {
   readonly kind: 'mock' | 'kafka';
   readonly bootstrapServers: string;
-  /** Topics of records with so many headers. */
-  readonly inputTopics: ReadonlyMap<number, readonly string[]>;
-  readonly outputTopics: readonly string[];
-  /** Empty topics, one for each run of the mode `concurrent`, which fills its own. */
-  readonly keyTopics: readonly string[];
+  createTopics(topics: readonly BenchTopic[]): Promise<void>;
 }
 
-/** How many records the topics of the mock cluster can hold without compression. */
-export function mockRecordsMax(topics: number, headers: number): number {
-  const recordBytes = RECORD_BYTES + RECORD_OVERHEAD_BYTES + headers * HEADER_BYTES;
-  return Math.floor((topics * PARTITIONS_PER_TOPIC * MOCK_PARTITION_BYTES) / recordBytes);
+/** Which broker is measured on. */
+export interface BrokerChoice {
+  /** A broker that runs already. */
+  readonly bootstrapServers: string | undefined;
+  /** Without one: starts Apache Kafka from its jars instead of the embedded mock cluster. */
+  readonly kafka: boolean;
 }
 
-/** Starts the mock cluster, or uses the Kafka at `bootstrapServers`, and makes the bench's topics there. */
-export async function openBroker({
-  bootstrapServers,
-  topics,
-  headers,
-  modes,
-  repeats,
-}: Pick<BenchOptions, 'bootstrapServers' | 'topics' | 'headers' | 'modes' | 'repeats'>): Promise<Broker> {
-  const run = `bench-${process.pid}-${Date.now().toString(36)}`;
-  const names = (kind: string, length = topics): string[] => Array.from({ length }, (_, number) => `${run}-${kind}-${number}`);
-  const inputTopics = new Map(headers.map((count) => [count, names(`in-${count}`)]));
-  const outputTopics = names('out');
-  const keyTopics = names('keys', modes.includes('concurrent') ? 2 * repeats : 0);
-  const all = [...[...inputTopics.values()].flat(), ...outputTopics, ...keyTopics];
-  if (bootstrapServers === undefined) {
-    const cluster = await startMockCluster({ topics: all });
-    return {
-      kind: 'mock',
-      bootstrapServers: cluster.bootstrapServers,
-      inputTopics,
-      outputTopics,
-      keyTopics,
-      [Symbol.asyncDispose]: () => cluster.close(),
-    };
+/** Starts the mock cluster or Apache Kafka, or uses the brokers at `bootstrapServers`, where only the bench's own topics are touched. */
+export async function openBroker({ bootstrapServers, kafka }: BrokerChoice): Promise<Broker> {
+  if (bootstrapServers !== undefined) return brokerAt(bootstrapServers);
+  if (kafka) {
+    const cluster = await startKafka();
+    return { ...brokerAt(cluster.bootstrapServers), [Symbol.asyncDispose]: () => cluster.close() };
   }
-  await createTopics(bootstrapServers, all);
+  const cluster = await startMockCluster();
   return {
-    kind: 'kafka',
-    bootstrapServers,
-    inputTopics,
-    outputTopics,
-    keyTopics,
-    [Symbol.asyncDispose]: () => deleteTopics(bootstrapServers, all),
+    kind: 'mock',
+    bootstrapServers: cluster.bootstrapServers,
+    createTopics: (topics) => cluster.createTopics(topics),
+    [Symbol.asyncDispose]: () => cluster.close(),
   };
 }
 
-/** Produces `records` records, each partition's in the order {@link RecordMaker} numbers them. */
-export async function fillInput({ bootstrapServers, inputTopics }: Broker, records: number): Promise<void> {
-  await using producer = await createProducer({
-    vars: parseRuntimeVars({ ...process.env, KAFKA_BOOTSTRAP_SERVERS: bootstrapServers }),
-    // The mock broker answers a fetch with one batch a partition: small batches would make the broker the limit.
-    config: { 'linger.ms': 1000, 'batch.num.messages': 2000, 'compression.codec': 'none' },
-  });
-  for (const [headers, topics] of inputTopics) {
-    const maker = new RecordMaker(topics, headers);
-    for (let index = 0; index < records; index++) await producer.enqueue(maker.make(index));
-  }
-  await producer.flush({ timeoutMs: 60_000 });
+function brokerAt(bootstrapServers: string): Broker {
+  const made: string[] = [];
+  return {
+    kind: 'kafka',
+    bootstrapServers,
+    async createTopics(topics) {
+      await administer(bootstrapServers, topics, async (admin, { name, partitions }) => {
+        const settings = { topic: name, num_partitions: partitions, replication_factor: -1 };
+        await new Promise<void>((resolve, reject) => {
+          admin.createTopic(settings, ADMIN_TIMEOUT_MS, (error) =>
+            error ? reject(new ToolkitError('ERR_STATE', `Cannot create topic ${name}: ${error.message}`, { cause: error })) : resolve(),
+          );
+        });
+        made.push(name);
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await administer(bootstrapServers, made, async (admin, name) => {
+        await new Promise<void>((resolve, reject) => {
+          admin.deleteTopic(name, ADMIN_TIMEOUT_MS, (error) =>
+            error ? reject(new ToolkitError('ERR_STATE', `Cannot delete topic ${name}: ${error.message}`, { cause: error })) : resolve(),
+          );
+        });
+      });
+    },
+  };
 }
 
-function adminConfig(bootstrapServers: string): Record<string, unknown> {
+type Admin = ReturnType<typeof rdkafka.AdminClient.create>;
+
+async function administer<T>(bootstrapServers: string, items: readonly T[], act: (admin: Admin, item: T) => Promise<void>): Promise<void> {
+  if (items.length === 0) return;
   const settings = producerSettings(parseRuntimeVars({ ...process.env, KAFKA_BOOTSTRAP_SERVERS: bootstrapServers }));
-  return routeConfig('producer', settings).global;
-}
-
-async function createTopics(bootstrapServers: string, topics: readonly string[]): Promise<void> {
-  const admin = rdkafka.AdminClient.create(adminConfig(bootstrapServers));
+  const admin = rdkafka.AdminClient.create(routeConfig('producer', settings).global);
   try {
-    for (const topic of topics) {
-      await new Promise<void>((resolve, reject) => {
-        const settings = { topic, num_partitions: PARTITIONS_PER_TOPIC, replication_factor: 1 };
-        admin.createTopic(settings, ADMIN_TIMEOUT_MS, (error) => (error ? reject(error) : resolve()));
-      });
-    }
-  } finally {
-    admin.disconnect();
-  }
-}
-
-async function deleteTopics(bootstrapServers: string, topics: readonly string[]): Promise<void> {
-  const admin = rdkafka.AdminClient.create(adminConfig(bootstrapServers));
-  try {
-    for (const topic of topics) {
-      await new Promise<void>((resolve, reject) => {
-        admin.deleteTopic(topic, ADMIN_TIMEOUT_MS, (error) => (error ? reject(error) : resolve()));
-      });
-    }
+    for (const item of items) await act(admin, item);
   } finally {
     admin.disconnect();
   }

@@ -1,71 +1,7 @@
 import { type Environment, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
-
-export const MODES = [
-  'async',
-  'iterate',
-  'sync',
-  'batch',
-  'pipeline',
-  'produce',
-  'produce-batch',
-  'idle',
-  'concurrent',
-  'transaction',
-] as const;
-
-/** What a contender does with records; `bench/README.md` describes each. */
-export type Mode = (typeof MODES)[number];
-
-export const CLIENTS = [
-  'rdkafka-toolkit',
-  'rdkafka-toolkit-portable',
-  'rdkafka-toolkit-unsafe',
-  'rdkafka-toolkit-metrics',
-  'rdkafka-toolkit-sequential',
-  'rdkafka-toolkit-at-least-once',
-  'node-rdkafka',
-  'kafkajs',
-  'confluent-kafka-python',
-  'rdkafka_performance',
-] as const;
-
-/**
- * Whose client is measured; `-portable` is the toolkit under `RDKAFKA_TOOLKIT_NATIVE=off`, `-unsafe` the toolkit storing offsets without
- * waiting for the outputs, `-metrics` the toolkit with a metrics manager that is pushed, `-sequential` the toolkit with one record at a time,
- * `-at-least-once` its batch pattern without transactions, `rdkafka_performance` librdkafka's own C program.
- */
-export type ClientName = (typeof CLIENTS)[number];
-
-/** What the peers that are not measured in every mode can do. */
-const MODES_OF: Partial<Record<ClientName, readonly Mode[]>> = {
-  'rdkafka-toolkit-unsafe': ['pipeline'],
-  'rdkafka-toolkit-metrics': ['async', 'batch', 'pipeline'],
-  kafkajs: ['async', 'batch'],
-  'confluent-kafka-python': ['async', 'batch', 'produce'],
-  rdkafka_performance: ['batch', 'produce'],
-};
-
-/** Modes in which the toolkit is compared with itself: with what. */
-const OWN_REFERENCES: Partial<Record<Mode, ClientName>> = {
-  concurrent: 'rdkafka-toolkit-sequential',
-  transaction: 'rdkafka-toolkit-at-least-once',
-};
-
-/** What the toolkit is compared with in a mode of its own; undefined in the others. */
-export function ownReference(mode: Mode): ClientName | undefined {
-  return OWN_REFERENCES[mode];
-}
-
-/** Whether there is a contender for this client and mode. */
-export function canRun(client: ClientName, mode: Mode): boolean {
-  const reference = OWN_REFERENCES[mode];
-  if (reference !== undefined) return client === 'rdkafka-toolkit' || client === reference;
-  if (Object.values(OWN_REFERENCES).includes(client)) return false;
-  return MODES_OF[client]?.includes(mode) ?? true;
-}
-
-/** Partitions of every bench topic, those of the mock cluster. */
-export const PARTITIONS_PER_TOPIC = 4;
+import type { ClientName } from './clients.ts';
+import type { Mode } from './modes.ts';
+import type { Shape } from './shape.ts';
 
 /** Who is measured: a client, with runtime variables of its own under `--sweep`. */
 export interface Contestant {
@@ -79,16 +15,18 @@ export function contestantName({ client, vars }: Contestant): string {
 }
 
 /** What a contender's process is told. */
-export interface Job extends Contestant {
+export interface Job extends Contestant, Shape {
   readonly mode: Mode;
   readonly bootstrapServers: string;
+  readonly registryUrl: string;
   readonly groupId: string;
   /** Pre-filled topics, all subscribed at once. */
   readonly inputTopics: readonly string[];
   readonly outputTopics: readonly string[];
-  readonly records: number;
-  /** Headers of every record. */
-  readonly headers: number;
+  /** Whether the input holds just the records of this job, so that their checksum is known. */
+  readonly whole: boolean;
+  /** Records a second, in modes that have a rate. */
+  readonly rate: number | null;
 }
 
 /** What a contender's process answers. */
@@ -97,36 +35,52 @@ export interface Report {
   readonly recordsPerSecond: number;
   /** User and system time of all threads of the process, over the same stretch. */
   readonly cpuMicrosPerRecord: number;
+  /** Time the event loop's thread was on a CPU; null where it cannot be told. */
+  readonly mainMicrosPerRecord: number | null;
+  /** Share of the time the event loop was busy, 0 … 1; null for other programs. */
+  readonly eventLoopUtilization: number | null;
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   /** Highest resident size of the process. */
   readonly rssMb: number;
   /** What is wrong with the records; empty when all were right. */
   readonly faults: readonly string[];
+  /** What a contender has to say about its run. */
+  readonly note: string | null;
+  /** The client's settings, without secrets. */
+  readonly config: Readonly<Record<string, unknown>>;
 }
 
-/** A line of `--json`. */
-export interface Row extends Omit<Report, 'faults'>, Contestant {
+/** On what a row was measured. */
+export interface RunInfo {
+  readonly startedAt: string;
+  /** Processors and their model. */
+  readonly machine: string;
+  readonly memoryGb: number;
+  readonly broker: 'mock' | 'kafka';
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** A row of `--json`: one run of one contestant. */
+export interface Row extends Omit<Report, 'faults' | 'config'>, Contestant, Shape {
   readonly mode: Mode;
-  readonly records: number;
-  readonly headers: number;
-  /** Key and value of one record. */
-  readonly recordBytes: number;
+  readonly rate: number | null;
   readonly repeat: number;
+  /** In the first repeat only, since it does not change. */
+  readonly config: Readonly<Record<string, unknown>> | null;
+  readonly run: RunInfo;
 }
 
 /** The environment's runtime variables with the job's own, the same for every client. */
-export function varsOf({
-  client,
-  mode,
-  vars,
-  bootstrapServers,
-  groupId,
-}: Pick<Job, 'client' | 'mode' | 'vars' | 'bootstrapServers' | 'groupId'>): RuntimeVars {
+export function varsOf({ client, mode, vars, bootstrapServers, registryUrl, groupId, compression }: JobSettings): RuntimeVars {
   const environment: Environment = {
+    // A fixed load is measured record by record; whoever wants batches sets the variable.
+    ...(mode === 'latency' || mode === 'batch-timeout' ? { PRODUCER_LINGER_MS: '0' } : {}),
     ...process.env,
+    PRODUCER_COMPRESSION: compression,
     ...vars,
     KAFKA_BOOTSTRAP_SERVERS: bootstrapServers,
+    SCHEMA_REGISTRY_URL: registryUrl,
     APP_NAME: groupId,
     CONSUMER_STATIC_MEMBERSHIP: 'false',
     CONSUMER_AUTO_OFFSET_RESET: 'earliest',
@@ -134,3 +88,6 @@ export function varsOf({
   };
   return parseRuntimeVars(environment);
 }
+
+/** What decides over a client's settings. */
+export type JobSettings = Pick<Job, 'client' | 'mode' | 'vars' | 'bootstrapServers' | 'registryUrl' | 'groupId' | 'compression'>;

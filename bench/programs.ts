@@ -1,8 +1,8 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { ClientName, Report } from './job.ts';
+import type { Report } from './job.ts';
 
 /** How often the memory of a program is looked at. */
 const SAMPLE_MS = 25;
@@ -13,19 +13,15 @@ export function performanceProgram(): string {
   return join(nodeRdkafka, 'deps/librdkafka/examples/rdkafka_performance');
 }
 
-/** Why a peer cannot be measured here; undefined when it can. */
-export function whyMissing(client: ClientName): string | undefined {
-  if (client === 'rdkafka_performance') {
-    return existsSync(performanceProgram()) ? undefined : 'node-rdkafka did not build librdkafka here';
-  }
-  if (client !== 'confluent-kafka-python') return undefined;
-  try {
-    execFileSync('python3', ['-c', 'import confluent_kafka'], { stdio: 'ignore' });
-    return undefined;
-  } catch {
-    return 'python3 cannot import it (pip install confluent-kafka)';
-  }
-}
+/** What cannot be told of a program that is not Node. */
+export const OTHER_PROGRAM: Pick<Report, 'mainMicrosPerRecord' | 'eventLoopUtilization' | 'p50Ms' | 'p99Ms' | 'note' | 'config'> = {
+  mainMicrosPerRecord: null,
+  eventLoopUtilization: null,
+  p50Ms: null,
+  p99Ms: null,
+  note: null,
+  config: {},
+};
 
 /** What a program wrote, and what it took: user and system time of all its threads, and its highest resident size. */
 export interface ProgramResult extends Pick<Report, 'rssMb'> {

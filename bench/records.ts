@@ -1,10 +1,10 @@
-import { type Job, PARTITIONS_PER_TOPIC } from './job.ts';
+import type { Job } from './job.ts';
+import type { Shape } from './shape.ts';
 
 const KEY_BYTES = 8;
-const VALUE_BYTES = 142;
 
-/** Key and value of every bench record. */
-export const RECORD_BYTES: number = KEY_BYTES + VALUE_BYTES;
+/** A value holds at least its number and a check. */
+export const RECORD_BYTES_MIN: number = KEY_BYTES + 8;
 
 /** Faults that are told apart before only their number is. */
 const MAX_FAULTS = 3;
@@ -47,15 +47,18 @@ export class RecordMaker {
   readonly #topics: readonly string[];
   readonly #places: number;
   readonly #headers: readonly BenchHeader[][] | undefined;
+  readonly #partitions: number;
   readonly #key = Buffer.alloc(KEY_BYTES);
-  readonly #value = Buffer.alloc(VALUE_BYTES);
+  readonly #value: Buffer;
 
-  constructor(topics: readonly string[], headers: number) {
+  constructor(topics: readonly string[], { headers, partitions, recordBytes }: Pick<Shape, 'headers' | 'partitions' | 'recordBytes'>) {
     this.#topics = topics;
     this.#headers = headers === 0 ? undefined : headerSets(headers);
-    this.#places = topics.length * PARTITIONS_PER_TOPIC;
+    this.#partitions = partitions;
+    this.#places = topics.length * partitions;
+    this.#value = Buffer.alloc(recordBytes - KEY_BYTES);
     // Neither constant nor random: compresses about as well as small JSON does.
-    for (let at = 0; at < VALUE_BYTES; at++) this.#value[at] = (at * at * 31 + at * 7) & (at % 3 === 0 ? 0xff : 0x3f);
+    for (let at = 0; at < this.#value.length; at++) this.#value[at] = (at * at * 31 + at * 7) & (at % 3 === 0 ? 0xff : 0x3f);
   }
 
   /** Valid until the next call. */
@@ -63,10 +66,10 @@ export class RecordMaker {
     const place = index % this.#places;
     this.#key.writeUInt32LE(index, 0);
     this.#value.writeUInt32LE(index, 0);
-    this.#value[VALUE_BYTES - 1] = checkByte(index);
+    this.#value[this.#value.length - 1] = checkByte(index);
     return {
-      topic: this.#topics[Math.floor(place / PARTITIONS_PER_TOPIC)]!,
-      partition: place % PARTITIONS_PER_TOPIC,
+      topic: this.#topics[Math.floor(place / this.#partitions)]!,
+      partition: place % this.#partitions,
       key: this.#key,
       value: this.#value,
       headers: this.#headers?.[index % TRACES],
@@ -99,10 +102,15 @@ export class RecordChecker {
   #faultCount = 0;
   readonly #faults: string[] = [];
 
-  constructor(topics: readonly string[], headers = 0) {
-    this.#headers = headers;
-    this.#firstPlace = new Map(topics.map((topic, number) => [topic, number * PARTITIONS_PER_TOPIC]));
-    this.#next = new Float64Array(topics.length * PARTITIONS_PER_TOPIC);
+  readonly #valueBytes: number;
+  readonly #expected: Pick<Job, 'records' | 'whole'>;
+
+  constructor(job: Pick<Job, 'inputTopics' | 'headers' | 'partitions' | 'recordBytes' | 'records' | 'whole'>) {
+    this.#headers = job.headers;
+    this.#firstPlace = new Map(job.inputTopics.map((topic, number) => [topic, number * job.partitions]));
+    this.#next = new Float64Array(job.inputTopics.length * job.partitions);
+    this.#valueBytes = job.recordBytes - KEY_BYTES;
+    this.#expected = job;
   }
 
   get count(): number {
@@ -116,11 +124,11 @@ export class RecordChecker {
     this.#next[place] = offset + 1;
     const index = offset * this.#next.length + place;
     this.#lastIndex = index;
-    if (key?.length !== KEY_BYTES || value?.length !== VALUE_BYTES) {
+    if (key?.length !== KEY_BYTES || value?.length !== this.#valueBytes) {
       this.#fault(`${topic} [${partition}] @ ${offset}: key or value has the wrong length`);
       return;
     }
-    const last = value[VALUE_BYTES - 1]!;
+    const last = value[this.#valueBytes - 1]!;
     this.#sum += value.readUInt32LE(0) + last;
     if (value.readUInt32LE(0) !== index || key.readUInt32LE(0) !== index || last !== checkByte(index)) {
       this.#fault(`${topic} [${partition}] @ ${offset}: not the record that was produced there`);
@@ -137,8 +145,9 @@ export class RecordChecker {
     if (wrong) this.#fault(`record ${index}: ${count} headers, the first ${String(first)}`);
   }
 
-  /** What is wrong, given how many records there must be; `whole` when they are all that the topics hold. */
-  faults({ records, whole }: { readonly records: number; readonly whole: boolean }): string[] {
+  /** What is wrong with what was checked. */
+  faults(): string[] {
+    const { records, whole } = this.#expected;
     const faults = [...this.#faults];
     if (this.#faultCount > MAX_FAULTS) faults.push(`${this.#faultCount} faulty records in all`);
     if (this.#count !== records) faults.push(`${this.#count} records instead of ${records}`);
@@ -159,8 +168,8 @@ export class DeliveryChecker {
   #errors = 0;
   #gaps = 0;
 
-  constructor(topics: readonly string[]) {
-    for (const topic of topics) this.#next.set(topic, new Float64Array(PARTITIONS_PER_TOPIC).fill(-1));
+  constructor({ outputTopics, partitions }: Pick<Job, 'outputTopics' | 'partitions'>) {
+    for (const topic of outputTopics) this.#next.set(topic, new Float64Array(partitions).fill(-1));
   }
 
   get count(): number {
@@ -172,6 +181,17 @@ export class DeliveryChecker {
     const next = this.#next.get(topic);
     if (next === undefined || (next[partition] !== -1 && next[partition] !== offset)) this.#gaps++;
     if (next !== undefined) next[partition] = offset + 1;
+  }
+
+  /** Notes a batch that was acknowledged with the first offset of each of its partitions. */
+  deliveredFrom(records: readonly BenchRecord[], firsts: readonly { topic: string; partition: number; offset: number }[]): void {
+    const next = new Map(firsts.map(({ topic, partition, offset }) => [`${topic} ${partition}`, offset]));
+    for (const { topic, partition } of records) {
+      const place = `${topic} ${partition}`;
+      const offset = next.get(place) ?? Number.NaN;
+      this.delivered(topic, partition, offset);
+      next.set(place, offset + 1);
+    }
   }
 
   failed(): void {

@@ -83,9 +83,25 @@ export function makeTrip(id: number, count: FieldCount): Trip {
   };
 }
 
+/** The work of the pipelines: a field changed. */
+export function charge(trip: Trip): Trip {
+  return { ...trip, fare: trip.fare + 1 };
+}
+
 /** The sum of all fares: what a contender must come to. */
 export function expectedFares(records: number): number {
   let sum = 0;
   for (let id = 0; id < records; id++) sum += (id % 997) / 4;
   return sum;
+}
+
+/** Subject under which the bench has registered the schema of so many fields. */
+export function subjectOf(fields: FieldCount): string {
+  return `bench-${fields}`;
+}
+
+/** The faults of a sum that is not the one expected; a sum of some of the topics' records cannot be told. */
+export function fareFaults(sum: number, { records, whole }: { readonly records: number; readonly whole: boolean }): string[] {
+  const expected = expectedFares(records);
+  return !whole || Math.abs(sum - expected) < 0.01 ? [] : [`the fares come to ${sum} instead of ${expected}`];
 }

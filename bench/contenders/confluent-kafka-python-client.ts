@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { consumerSettings } from '../../src/config/consumer-config.ts';
 import { producerSettings } from '../../src/config/producer-config.ts';
-import { type Job, PARTITIONS_PER_TOPIC, type Report, varsOf } from '../job.ts';
-import { runProgram } from '../programs.ts';
+import { type Job, type Report, varsOf } from '../job.ts';
+import { OTHER_PROGRAM, runProgram } from '../programs.ts';
 
 /** Compiled to dist/, where no Python file is copied. */
 const SCRIPT = new URL('../../../bench/contenders/confluent-kafka.py', import.meta.url);
@@ -11,15 +11,14 @@ const SCRIPT = new URL('../../../bench/contenders/confluent-kafka.py', import.me
 export async function runPython(job: Job): Promise<Report> {
   const vars = varsOf(job);
   const settings = job.mode === 'produce' ? producerSettings(vars) : consumerSettings(vars);
-  const input = JSON.stringify({ ...job, settings, partitionsPerTopic: PARTITIONS_PER_TOPIC });
+  const input = JSON.stringify({ ...job, settings });
   const { output, cpuMicros, rssMb } = await runProgram('python3', [fileURLToPath(SCRIPT)], input);
   const { recordsPerSecond, count } = JSON.parse(output) as { recordsPerSecond: number; count: number };
   return {
     recordsPerSecond,
     cpuMicrosPerRecord: cpuMicros / job.records,
-    p50Ms: null,
-    p99Ms: null,
     rssMb,
+    ...OTHER_PROGRAM,
     faults: count === job.records ? [] : [`${count} records instead of ${job.records}`],
   };
 }

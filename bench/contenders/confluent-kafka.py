@@ -43,13 +43,13 @@ def produce(job):
         if error is None:
             delivered += 1
 
-    topics, key, value = job["outputTopics"], bytes(8), bytes((i * i * 31 + i * 7) & 63 for i in range(142))
+    topics, key, value = job["outputTopics"], bytes(8), bytes((i * i * 31 + i * 7) & 63 for i in range(job["recordBytes"] - 8))
     headers = [(f"header-{n}", b"4bf92f3577b34da6a3ce929d") for n in range(job["headers"])] or None
-    places = len(topics) * job["partitionsPerTopic"]
+    places = len(topics) * job["partitions"]
     started = time.perf_counter()
     for index in range(job["records"]):
         place = index % places
-        topic, partition = topics[place // job["partitionsPerTopic"]], place % job["partitionsPerTopic"]
+        topic, partition = topics[place // job["partitions"]], place % job["partitions"]
         while True:
             try:
                 producer.produce(topic, value, key, partition, on_delivery, headers=headers)

@@ -1,17 +1,24 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import rdkafka, { type KafkaConsumer, type Message, type Producer } from 'node-rdkafka';
 import { consumerSettings } from '../../src/config/consumer-config.ts';
-import { type LibrdkafkaSettings, routeConfig } from '../../src/config/librdkafka-config.ts';
+import { routeConfig } from '../../src/config/librdkafka-config.ts';
 import { producerSettings } from '../../src/config/producer-config.ts';
 import { type Job, varsOf } from '../job.ts';
 
 /** node-rdkafka restarts its timeout with every record, so a long one would hold an incomplete batch back. */
 const CONSUME_TIMEOUT_MS = 5;
 
+/** node-rdkafka, or a fork of it with the same clients. */
+export type Binding = Pick<typeof rdkafka, 'KafkaConsumer' | 'Producer'>;
+
 /** A raw consumer that has joined its group, with the settings `createConsumer` would use. */
-export async function connectConsumer(job: Job, topics: readonly string[] = job.inputTopics): Promise<KafkaConsumer> {
+export async function connectConsumer(
+  job: Job,
+  topics: readonly string[] = job.inputTopics,
+  binding: Binding = rdkafka,
+): Promise<KafkaConsumer> {
   const { global, topic } = routeConfig('consumer', consumerSettings(varsOf(job)));
-  const consumer = new rdkafka.KafkaConsumer(global, topic);
+  const consumer = new binding.KafkaConsumer(global, topic);
   await new Promise<void>((resolve, reject) => {
     consumer.connect({}, (error) => (error ? reject(error) : resolve()));
   });
@@ -21,9 +28,9 @@ export async function connectConsumer(job: Job, topics: readonly string[] = job.
 }
 
 /** A raw producer with the settings `createProducer` would use; every record gets a delivery report. */
-export async function connectProducer(job: Job, config: LibrdkafkaSettings = {}): Promise<Producer> {
-  const { global, topic } = routeConfig('producer', producerSettings(varsOf(job), config));
-  const producer = new rdkafka.Producer({ ...global, dr_cb: true }, topic);
+export async function connectProducer(job: Job, binding: Binding = rdkafka): Promise<Producer> {
+  const { global, topic } = routeConfig('producer', producerSettings(varsOf(job)));
+  const producer = new binding.Producer({ ...global, dr_cb: true }, topic);
   await new Promise<void>((resolve, reject) => {
     producer.connect({}, (error) => (error ? reject(error) : resolve()));
   });

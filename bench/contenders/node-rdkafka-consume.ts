@@ -1,16 +1,16 @@
 import { contend } from '../contender.ts';
 import { RecordChecker } from '../records.ts';
-import { connectConsumer, consumeBatches, disconnect, LastOffsets } from './node-rdkafka-client.ts';
+import { type Binding, connectConsumer, consumeBatches, disconnect, LastOffsets } from './node-rdkafka-client.ts';
 
 /**
  * `consume(1000)`, a plain loop over the records, the last offset of each partition stored once a batch. node-rdkafka has no faster
  * way to look at one record after the other, so it stands for the async, iterate and batch modes alike.
  */
-export function runConsume(): void {
+export function runConsume(load?: () => Promise<Binding>): void {
   contend(async (job, meter) => {
-    const checker = new RecordChecker(job.inputTopics, job.headers);
+    const checker = new RecordChecker(job);
     const last = new LastOffsets();
-    const consumer = await connectConsumer(job);
+    const consumer = await connectConsumer(job, job.inputTopics, await load?.());
     await consumeBatches(consumer, 1000, (messages) => {
       if (!meter.started) meter.start(messages.length);
       for (const message of messages) {
@@ -26,6 +26,6 @@ export function runConsume(): void {
     });
     meter.stop();
     await disconnect(consumer);
-    return checker.faults({ records: job.records, whole: true });
+    return checker.faults();
   });
 }

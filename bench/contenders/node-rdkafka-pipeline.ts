@@ -1,61 +1,15 @@
-import { setImmediate as immediate } from 'node:timers/promises';
-import type { Message } from 'node-rdkafka';
+import { PlainAvro } from '../avro/plain-avro.ts';
+import { charge, fareFaults } from '../avro/records.ts';
 import { contend } from '../contender.ts';
-import { RecordChecker } from '../records.ts';
-import { connectConsumer, connectProducer, disconnect, LastOffsets, produceWhenRoom } from './node-rdkafka-client.ts';
+import { copyRecords } from './node-rdkafka-loop.ts';
 
-/** Batches whose outputs are under way at once. */
-const BATCHES_IN_FLIGHT = 8;
-
-/** A batch's offsets and how many of its outputs are not delivered yet. */
-interface Outputs {
-  readonly offsets: { topic: string; partition: number; offset: number }[];
-  outstanding: number;
-}
-
-/** Offsets are stored batch after batch, once all outputs of a batch are delivered: the same guarantee as the toolkit's. */
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
-  const last = new LastOffsets();
-  const topic = job.outputTopics[0]!;
-  const producer = await connectProducer(job);
-  const consumer = await connectConsumer(job);
-  const pending: Outputs[] = [];
-  let failed = 0;
-  producer.on('delivery-report', (error, report) => {
-    if (error) failed++;
-    (report.opaque as Outputs).outstanding--;
-    while (pending[0]?.outstanding === 0) consumer.offsetsStore(pending.shift()!.offsets);
+  const codec = new PlainAvro();
+  let sum = 0;
+  const faults = await copyRecords(job, meter, ({ value }) => {
+    const trip = codec.decode(value as Buffer);
+    sum += trip.fare;
+    return codec.encode(charge(trip));
   });
-  const take = (): Promise<Message[]> =>
-    new Promise((resolve, reject) => consumer.consume(1000, (error, messages) => (error ? reject(error) : resolve(messages))));
-  while (checker.count < job.records) {
-    const messages = await take();
-    if (messages.length === 0) continue;
-    if (!meter.started) meter.start(messages.length);
-    const outputs: Outputs = { offsets: [], outstanding: messages.length };
-    pending.push(outputs);
-    for (const message of messages) {
-      checker.check(message.topic, message.partition, message.offset, message.key as Buffer | null, message.value);
-      last.note(message);
-      await produceWhenRoom(producer, topic, message, outputs);
-    }
-    outputs.offsets.push(...last.take());
-    producer.poll();
-    while (pending.length > BATCHES_IN_FLIGHT) {
-      await immediate();
-      producer.poll();
-    }
-  }
-  await new Promise<void>((resolve, reject) => producer.flush(60_000, (error) => (error ? reject(error) : resolve())));
-  for (const deadline = Date.now() + 10_000; pending.length > 0 && Date.now() < deadline; ) {
-    producer.poll();
-    await immediate();
-  }
-  meter.stop();
-  await disconnect(consumer);
-  await disconnect(producer);
-  const faults = checker.faults({ records: job.records, whole: true });
-  if (failed > 0 || pending.length > 0) faults.push(`${failed} outputs failed, ${pending.length} batches without all reports`);
-  return faults;
+  return [...faults, ...fareFaults(sum, job)];
 });

@@ -3,7 +3,7 @@ import { RecordChecker } from '../records.ts';
 import { connectConsumer, consumeBatches, disconnect } from './node-rdkafka-client.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
+  const checker = new RecordChecker(job);
   const consumer = await connectConsumer(job);
   // One record ends the wait, so that a long timeout costs nothing here.
   consumer.setDefaultConsumeTimeout(1000);
@@ -18,5 +18,5 @@ contend(async (job, meter) => {
   });
   meter.stop();
   await disconnect(consumer);
-  return checker.faults({ records: job.records, whole: false });
+  return checker.faults();
 });

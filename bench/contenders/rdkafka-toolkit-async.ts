@@ -7,7 +7,7 @@ import { RecordChecker } from '../records.ts';
 contend(async (job, meter) => {
   // Before the clients: the start of its thread is no throughput.
   const metrics = startMetrics(job);
-  const checker = new RecordChecker(job.inputTopics, job.headers);
+  const checker = new RecordChecker(job);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
   metrics?.watchConsumer(consumer);
   const wait = { timeoutMs: 60_000 };
@@ -20,5 +20,5 @@ contend(async (job, meter) => {
   }
   meter.stop();
   await consumer.close();
-  return checker.faults({ records: job.records, whole: true });
+  return checker.faults();
 });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createConsumer, createProducer, runAsync } from 'rdkafka-toolkit';
 import { committedOffsets } from '../../native-test/support/topics.ts';
 import { contend, type Meter } from '../contender.ts';
-import { type Job, PARTITIONS_PER_TOPIC, varsOf } from '../job.ts';
+import { type Job, varsOf } from '../job.ts';
 
 const CONCURRENCY = 256;
 const HANDLER_MS = 2;
@@ -14,7 +14,7 @@ async function fill(job: Job, topic: string): Promise<void> {
   await using producer = await createProducer({ vars: varsOf(job), config: { 'linger.ms': 100, 'compression.codec': 'none' } });
   for (let index = 0; index < job.records; index++) {
     const key = index % KEYS;
-    await producer.enqueue({ topic, partition: key % PARTITIONS_PER_TOPIC, key: String(key), value: String(Math.floor(index / KEYS)) });
+    await producer.enqueue({ topic, partition: key % job.partitions, key: String(key), value: String(Math.floor(index / KEYS)) });
   }
   await producer.flush({ timeoutMs: 60_000 });
 }

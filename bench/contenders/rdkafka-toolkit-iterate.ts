@@ -4,7 +4,7 @@ import { varsOf } from '../job.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics, job.headers);
+  const checker = new RecordChecker(job);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
   for await (const record of consumer) {
     if (!meter.started) meter.start(1);
@@ -15,5 +15,5 @@ contend(async (job, meter) => {
   }
   meter.stop();
   await consumer.close();
-  return checker.faults({ records: job.records, whole: true });
+  return checker.faults();
 });

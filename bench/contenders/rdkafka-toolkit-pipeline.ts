@@ -1,34 +1,35 @@
-import { consumeMessage, createConsumer, createProducer, enqueueAutoCommits, produceMessage } from 'rdkafka-toolkit';
-import { contend } from '../contender.ts';
-import { varsOf } from '../job.ts';
-import { startMetrics } from '../metrics.ts';
-import { RecordChecker } from '../records.ts';
+import { consumeMessageBatch, createAvroConsumer, createAvroProducer, createSchemaRegistry, enqueueAutoCommits } from 'rdkafka-toolkit';
+import { measurePool, poolOptions } from '../avro/pool.ts';
+import { charge, fareFaults, type Trip, tripSchemas } from '../avro/records.ts';
+import { contend, type Meter } from '../contender.ts';
+import { type Job, varsOf } from '../job.ts';
 
-contend(async (job, meter) => {
-  // Before the clients: the start of its thread is no throughput.
-  const metrics = startMetrics(job);
-  const checker = new RecordChecker(job.inputTopics);
+async function byHand(job: Job, meter: Meter): Promise<string[]> {
   const vars = varsOf(job);
+  const registry = createSchemaRegistry({ vars });
   const topic = job.outputTopics[0]!;
-  const producer = await createProducer({ vars });
-  // Offsets that wait for nobody's outputs: what at-least-once costs.
-  const producers = job.client === 'rdkafka-toolkit-unsafe' ? [] : undefined;
-  const consumer = await createConsumer({ vars, topics: job.inputTopics, producers });
-  metrics?.watchConsumer(consumer);
-  metrics?.watchProducer(producer);
-  const wait = { timeoutMs: 60_000 };
-  while (checker.count < job.records) {
-    const record = await consumeMessage(consumer, metrics, wait);
-    if (!meter.started) meter.start(1);
-    const { key, value } = record;
-    checker.check(record.topic, record.partition, record.offset, key, value);
-    await produceMessage(producer, { topic, key }, metrics, value);
-    enqueueAutoCommits(consumer, record);
+  const consumer = await createAvroConsumer<string | null, Trip>({ vars, topics: job.inputTopics, registry });
+  const producer = await createAvroProducer({ vars, registry, valueSchema: tripSchemas[9], preload: [topic] });
+  let sum = 0;
+  const output = ({ key, value }: { readonly key: string | null; readonly value: Trip }) => {
+    sum += value.fare;
+    return { topic, key, value: charge(value) };
+  };
+  for (let count = 0; count < job.records; ) {
+    const records = await consumeMessageBatch(consumer, undefined, { count: Math.min(1_000, job.records - count), timeoutMs: 60_000 });
+    if (!meter.started) meter.start(records.length);
+    await producer.enqueueBatch(records.map(output));
+    count += records.length;
+    enqueueAutoCommits(consumer, records);
   }
   // Throws when a report is missing or bad.
-  await producer.flush();
+  await producer.flush({ timeoutMs: 60_000 });
   meter.stop();
   await consumer.close();
   await producer.close();
-  return checker.faults({ records: job.records, whole: true });
-});
+  return fareFaults(sum, job);
+}
+
+contend((job, meter) =>
+  job.client === 'rdkafka-toolkit' ? byHand(job, meter) : measurePool(job, meter, poolOptions(job.client, 'charge')),
+);

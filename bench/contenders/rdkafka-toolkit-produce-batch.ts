@@ -6,9 +6,9 @@ import { type BenchRecord, DeliveryChecker, RecordMaker } from '../records.ts';
 const BATCH_RECORDS = 500;
 
 contend(async (job, meter) => {
-  const checker = new DeliveryChecker(job.outputTopics);
+  const checker = new DeliveryChecker(job);
   // One for each place in a batch, since a maker uses its buffers again.
-  const makers = Array.from({ length: BATCH_RECORDS }, () => new RecordMaker(job.outputTopics, job.headers));
+  const makers = Array.from({ length: BATCH_RECORDS }, () => new RecordMaker(job.outputTopics, job));
   const producer = await createProducer({ vars: varsOf(job) });
   meter.start(0);
   for (let index = 0; index < job.records; ) {

@@ -4,8 +4,8 @@ import { varsOf } from '../job.ts';
 import { DeliveryChecker, RecordMaker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new DeliveryChecker(job.outputTopics);
-  const maker = new RecordMaker(job.outputTopics, job.headers);
+  const checker = new DeliveryChecker(job);
+  const maker = new RecordMaker(job.outputTopics, job);
   const onDelivery: DeliveryCallback = (error, metadata) => {
     if (error !== undefined || metadata === undefined) checker.failed();
     else checker.delivered(metadata.topic, metadata.partition, metadata.offset);

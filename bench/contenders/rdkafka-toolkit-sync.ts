@@ -4,7 +4,7 @@ import { varsOf } from '../job.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
+  const checker = new RecordChecker(job);
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics });
   while (checker.count < job.records) {
     const record = await consumeMessage(consumer, undefined, { timeoutMs: 60_000 });
@@ -16,5 +16,5 @@ contend(async (job, meter) => {
   }
   meter.stop();
   await consumer.close();
-  return checker.faults({ records: job.records, whole: false });
+  return checker.faults();
 });

@@ -4,7 +4,7 @@ import { varsOf } from '../job.ts';
 import { RecordChecker } from '../records.ts';
 
 contend(async (job, meter) => {
-  const checker = new RecordChecker(job.inputTopics);
+  const checker = new RecordChecker(job);
   const vars = varsOf(job);
   const topic = job.outputTopics[0]!;
   const stop = new AbortController();
@@ -33,5 +33,5 @@ contend(async (job, meter) => {
     await producer.close();
   }
   await consumer.close();
-  return checker.faults({ records: job.records, whole: true });
+  return checker.faults();
 });

@@ -1,7 +1,7 @@
 import { consumerSettings } from '../../src/config/consumer-config.ts';
 import { producerSettings } from '../../src/config/producer-config.ts';
 import { type Job, type Report, varsOf } from '../job.ts';
-import { performanceProgram, runProgram } from '../programs.ts';
+import { OTHER_PROGRAM, performanceProgram, runProgram } from '../programs.ts';
 
 /** What the program does by itself, or in its own way. */
 const LEFT_OUT = ['bootstrap.servers', 'group.id', 'partition.assignment.strategy', 'enable.auto.offset.store', 'statistics.interval.ms'];
@@ -29,7 +29,7 @@ export async function consumeByProgram(job: Job): Promise<Report> {
 
 /** Values of a record's size, without keys, to one topic, every delivery report served. */
 export async function produceByProgram(job: Job): Promise<Report> {
-  const args = ['-P', '-b', job.bootstrapServers, '-t', job.outputTopics[0]!, '-s', '150', '-c', String(job.records)];
+  const args = ['-P', '-b', job.bootstrapServers, '-t', job.outputTopics[0]!, '-s', String(job.recordBytes), '-c', String(job.records)];
   for (let header = 0; header < job.headers; header++) args.push('-H', `header-${header}=4bf92f3577b34da6a3ce929d`);
   return run(job, [...args, ...settingArguments(producerSettings(varsOf(job)))], /(\d+) delivered .* in (\d+)ms/g);
 }
@@ -42,9 +42,8 @@ async function run(job: Job, args: readonly string[], summary: RegExp): Promise<
   return {
     recordsPerSecond: (Number(records) * 1000) / Number(milliseconds),
     cpuMicrosPerRecord: cpuMicros / Number(records),
-    p50Ms: null,
-    p99Ms: null,
     rssMb,
+    ...OTHER_PROGRAM,
     faults: Number(records) >= job.records ? [] : [`${records} records instead of ${job.records}`],
   };
 }

@@ -46,7 +46,8 @@ export class RecordGate<K, V> {
    */
   async send(record: ProducerRecord<K, V>, { timeoutMs, maxWaiting }: RecordGateLimits): Promise<RecordMetadata> {
     const { topic } = record;
-    if (!this.#open && this.#probing) throw new UnacknowledgedError(`No broker acknowledges records for ${topic} at present`, 'none', topic);
+    if (!this.#open && this.#probing)
+      throw new UnacknowledgedError(`No broker acknowledges records for ${topic} at present`, 'none', topic);
     if (this.#waiting >= maxWaiting) throw new QueueFullError(`${maxWaiting} requests wait to produce already`, { topic });
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), timeoutMs);

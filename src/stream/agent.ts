@@ -90,6 +90,11 @@ export class Agent<K = unknown, V = unknown> {
     else this.#handler = handler as AgentHandler<K, V>;
   }
 
+  /** Whether it may gather records for a batch. */
+  get gathers(): boolean {
+    return this.#feed !== undefined;
+  }
+
   get stats(): AgentStats {
     const { name, topic, handled, errors } = this;
     return { name, topic: topic.name, handled, errors };

@@ -516,13 +516,12 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
         if (this.guarantee === 'at-least-once') enqueueAutoCommits(this.#consumer!, records);
       },
       failed: (error) => this.#fail(error),
-      ready: (topic, partition) => this.#ready(topic, partition),
+      ready: (record) => (this.#recovering.size === 0 ? undefined : this.#ready(record)),
     };
   }
 
-  /** Undefined when nothing of the partition is being read: mostly, and then without a look at its tables. */
-  #ready(topic: string, partition: number): Promise<void> | undefined {
-    if (this.#recovering.size === 0) return undefined;
+  /** Undefined when nothing of the partition is being read. */
+  #ready({ topic, partition }: AnyRecord): Promise<void> | undefined {
     const pending = this.core.tablesOf(topic).flatMap(({ name }) => this.#recovering.get(`${name}/${partition}`) ?? []);
     return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
   }

@@ -24,8 +24,8 @@ export interface StreamDriver {
   finish(records: readonly AnyRecord[]): void;
   /** Something failed that no record is to blame for: the app ends. */
   failed(error: unknown): void;
-  /** Resolves when the shards of a partition are there; undefined when they are. */
-  ready(topic: string, partition: number): Promise<void> | undefined;
+  /** Resolves when the shards of a record's partition are there; undefined when they are. */
+  ready(record: AnyRecord): Promise<void> | undefined;
 }
 
 /** A table as the app keeps it. */
@@ -60,6 +60,10 @@ export class StreamCore implements AgentHost, TableHost {
   #turn: Turn | undefined;
   #onIdle: (() => void)[] = [];
   #wasHeld = false;
+  /** Whether an agent may have a batch that waits for its turn. */
+  #gathers = false;
+  #lastTopic: string | undefined;
+  #lastAgents: readonly Agent[] | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -89,6 +93,7 @@ export class StreamCore implements AgentHost, TableHost {
     const agent = new Agent<K, V>(topic, handler, options, this);
     this.codecs.add(topic as StreamTopic<never, never>);
     this.agents.push(agent as unknown as Agent);
+    this.#gathers ||= agent.gathers;
     const same = this.#byTopic.get(topic.name);
     if (same === undefined) this.#byTopic.set(topic.name, [agent as unknown as Agent]);
     else same.push(agent as unknown as Agent);
@@ -213,8 +218,8 @@ export class StreamCore implements AgentHost, TableHost {
 
   leave(): void {
     this.#turn = undefined;
-    for (const resolve of this.#onIdle.splice(0)) resolve();
-    if (this.#turn === undefined) for (const agent of this.agents) agent.poke();
+    if (this.#onIdle.length > 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    if (this.#gathers && this.#turn === undefined) for (const agent of this.agents) agent.poke();
   }
 
   #idle(): Promise<void> {
@@ -230,9 +235,15 @@ export class StreamCore implements AgentHost, TableHost {
 
   /** Handles a record by all agents of its topic; gives what is to be produced. Nothing is to be waited for in most cases. */
   dispatch(record: AnyRecord): readonly Output[] | undefined | Promise<readonly Output[] | undefined> {
-    const agents = this.#byTopic.get(record.topic);
+    const { topic } = record;
+    // Records come in runs of one topic.
+    if (topic !== this.#lastTopic) {
+      this.#lastTopic = topic;
+      this.#lastAgents = this.#byTopic.get(topic);
+    }
+    const agents = this.#lastAgents;
     if (agents === undefined) return undefined;
-    if (this.#turn === undefined && agents.length === 1 && this.#driver.ready(record.topic, record.partition) === undefined) {
+    if (this.#turn === undefined && agents.length === 1 && this.#driver.ready(record) === undefined) {
       return this.#handleAtOnce(agents[0]!, record);
     }
     return this.#handle(agents, record);
@@ -277,7 +288,7 @@ export class StreamCore implements AgentHost, TableHost {
   }
 
   async #handle(agents: readonly Agent[], record: AnyRecord): Promise<readonly Output[] | undefined> {
-    const ready = this.#driver.ready(record.topic, record.partition);
+    const ready = this.#driver.ready(record);
     if (ready !== undefined) await ready;
     const all: Output[] = [];
     for (const agent of agents) {

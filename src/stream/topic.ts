@@ -92,7 +92,15 @@ export class TopicCodecs {
   }
 
   #deserializer(pick: (topic: StreamTopic<unknown, unknown>) => Deserializer<unknown>): Deserializer<unknown> {
-    const of = ({ topic }: RecordContext): Deserializer<unknown> => pick(this.of(topic));
+    let lastTopic: string | undefined;
+    let last: Deserializer<unknown> | undefined;
+    const of = ({ topic }: RecordContext): Deserializer<unknown> => {
+      // Records come in runs of one topic.
+      if (topic === lastTopic) return last!;
+      lastTopic = topic;
+      last = pick(this.of(topic));
+      return last;
+    };
     // Told apart by what they find in the bytes: those that need nothing for them say so.
     const preparing = [...new Set([...this.#topics.values()].map(pick))].filter(({ prepareAt }) => prepareAt !== undefined);
     const prepareAt = (bytes: Buffer, start: number, end: number): Promise<void> | undefined => {

@@ -5,8 +5,9 @@ import type { Shard, ShardChange } from './shard.ts';
 export class Turn {
   /** Undefined for a batch: its records may be of several partitions. */
   readonly record: (RecordContext & { readonly timestamp: number }) | undefined;
-  readonly #changes = new Map<Shard, Map<string, ShardChange>>();
-  readonly #undo: (() => void)[] = [];
+  /** Most turns change nothing: then neither is made. */
+  #changes: Map<Shard, Map<string, ShardChange>> | undefined;
+  #undo: (() => void)[] | undefined;
 
   constructor(record: (RecordContext & { readonly timestamp: number }) | undefined) {
     this.record = record;
@@ -14,7 +15,9 @@ export class Turn {
 
   change(shard: Shard, key: string, value: Buffer | null): void {
     const { change, undo } = shard.change(key, value);
+    this.#undo ??= [];
     this.#undo.push(undo);
+    this.#changes ??= new Map();
     let changes = this.#changes.get(shard);
     if (changes === undefined) {
       changes = new Map();
@@ -25,16 +28,17 @@ export class Turn {
 
   /** What goes to the changelogs: of a key that was changed several times, its last value. */
   *changes(): IterableIterator<ShardChange> {
-    for (const changes of this.#changes.values()) yield* changes.values();
+    if (this.#changes !== undefined) for (const changes of this.#changes.values()) yield* changes.values();
   }
 
   get changed(): boolean {
-    return this.#undo.length > 0;
+    return this.#undo !== undefined;
   }
 
   /** Takes all of it back: its handler failed. */
   undo(): void {
-    for (const undo of this.#undo.splice(0).reverse()) undo();
-    this.#changes.clear();
+    for (const undo of (this.#undo ?? []).reverse()) undo();
+    this.#undo = undefined;
+    this.#changes = undefined;
   }
 }

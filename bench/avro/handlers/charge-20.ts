@@ -1,6 +1,0 @@
-import type { PoolHandlerFactory } from 'rdkafka-toolkit/worker';
-import { chargeHandler } from './charge.ts';
-
-const handler: PoolHandlerFactory = chargeHandler(20);
-
-export default handler;

@@ -1,0 +1,3 @@
+import { runStream } from './platformatic-kafka-consume.ts';
+
+runStream('iterate');
