@@ -75,15 +75,16 @@ async function startExpress(make: typeof express5, options: Options, { produce, 
   const server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const stop = new AbortController();
-  let closing: Promise<void> | undefined;
   const closeAt: RunningApp['closeAt'] = (signal, rest) => forExpress.closeAtSignal(app, server, { ...rest, signal, handleSignals: false });
+  const ended = closeAt(stop.signal);
+  // A test that closes it otherwise waits for that.
+  ended.catch(() => undefined);
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     kafka,
     close() {
-      closing ??= server.listening ? closeAt(stop.signal) : Promise.resolve();
       stop.abort();
-      return closing;
+      return server.listening ? ended : Promise.resolve();
     },
     closeAt,
   };

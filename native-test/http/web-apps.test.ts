@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -251,6 +253,18 @@ describe('web apps', () => {
         await assert.rejects(get(app, '/live'));
         await app.close();
         assert.equal((await recordsOf(topic)).length, 1);
+      });
+
+      test('a connection that was opened ahead, as browsers do, does not hold the end up', async () => {
+        const app = await open({ produce: { topic: 'any' } });
+        const { hostname, port } = new URL(app.url);
+        const ahead = connect({ host: hostname, port: Number(port) });
+        await once(ahead, 'connect');
+        await get(app, '/live');
+        const from = performance.now();
+        await app.close();
+        assert.ok(performance.now() - from < 2_000, 'it waited for the connection');
+        ahead.destroy();
       });
 
       test('a close that takes too long is a ShutdownError', async () => {

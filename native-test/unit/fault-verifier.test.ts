@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { PeakRate, slopePerHour } from '../faults/statistics.ts';
 import { Ledger, type OutputRecord, type Verdict, Verifier } from '../faults/verify.ts';
+import { type Answer, compareAnswers } from '../faults/web-answers.ts';
 import { Random } from '../support/random.ts';
 
 const TOPIC = 'in';
@@ -140,4 +141,29 @@ describe('the measures of the fault suite', () => {
     assert.ok(Math.abs(slopePerHour(samples) - 360_000) < 1_000);
     assert.equal(slopePerHour(samples.slice(0, 1)), 0);
   });
+});
+
+describe('the answers of a web service beside its topic', () => {
+  const answers = new Map<number, Answer>([
+    [1, 'acknowledged'],
+    [2, 'acknowledged'],
+    [3, 'unknown'],
+    [4, 'none'],
+  ]);
+  const cases: readonly { title: string; seen: readonly number[]; lost?: number; duplicates?: number; unknown?: number }[] = [
+    { title: 'all in order', seen: [1, 2] },
+    { title: 'an unknown one that came', seen: [1, 2, 3] },
+    { title: 'an acknowledged one that is missing', seen: [1], lost: 1 },
+    { title: 'one that is there twice', seen: [1, 2, 2], duplicates: 1 },
+    { title: 'one that was refused', seen: [1, 2, 4], unknown: 1 },
+    { title: 'one that nobody sent', seen: [1, 2, 9], unknown: 1 },
+  ];
+  for (const { title, seen, lost = 0, duplicates = 0, unknown = 0 } of cases) {
+    test(title, () => {
+      const counts = new Map<number, number>();
+      for (const id of seen) counts.set(id, (counts.get(id) ?? 0) + 1);
+      const verdict = compareAnswers(answers, counts);
+      assert.deepEqual([verdict.records, verdict.lost, verdict.duplicates, verdict.unknown], [2, lost, duplicates, unknown]);
+    });
+  }
 });

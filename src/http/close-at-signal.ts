@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { ShutdownError } from '../errors.ts';
 import { StopRequest } from '../patterns/shutdown.ts';
 
@@ -52,8 +53,40 @@ export async function closeAtStop({ begin, close }: Closing, options: CloseAtSig
   }
 }
 
-/** @internal A kept connection that has got its last answer would hold a server open: closes such ones until what it gives back is called. */
-export function closeIdleConnections(server: Pick<Server, 'closeIdleConnections'>): () => void {
-  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-  return () => clearInterval(idle);
+/**
+ * @internal The connections of a server that is to end: kept ones that have got their last answer, and those on which no request has come yet,
+ * which browsers open ahead and Node does not count among the idle ones. Either would hold it open.
+ */
+export class IdleConnections {
+  readonly #server: ClosableServer;
+  readonly #open = new Set<Socket>();
+  #closing: NodeJS.Timeout | undefined;
+
+  constructor(server: ClosableServer) {
+    this.#server = server;
+    const add = (socket: Socket): void => {
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
+    };
+    server.on('connection', add);
+    // Over TLS it is another socket that counts the request's bytes.
+    server.on('secureConnection', add);
+  }
+
+  /** Closes them from now on, until {@link stop}. */
+  close(): void {
+    this.#closing ??= setInterval(() => {
+      this.#server.closeIdleConnections();
+      for (const socket of this.#open) if (socket.bytesRead === 0) socket.destroy();
+    }, IDLE_CHECK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#closing);
+  }
 }
+
+/** What is needed of a server of node:http or node:https. */
+export type ClosableServer = Pick<Server, 'closeIdleConnections'> & {
+  on(event: 'connection' | 'secureConnection', listener: (socket: Socket) => void): unknown;
+};

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Application, ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
-import { type CloseAtSignalOptions, closeAtStop, closeIdleConnections } from './close-at-signal.ts';
+import { type CloseAtSignalOptions, closeAtStop, IdleConnections } from './close-at-signal.ts';
 import { PROBLEM_TYPE } from './problem.ts';
 import { type ProduceRouteOptions, WebApp, type WebAppOptions } from './web-app.ts';
 
@@ -66,7 +66,7 @@ export function produceRoute<K = never, V = never>(options: ProduceRouteOptions<
 }
 
 /**
- * Closes the app at SIGTERM or SIGINT: `/ready` says no, no connection is taken any more, requests under way are answered, the producer
+ * Closes the app at SIGTERM or SIGINT; call it when the server listens. `/ready` says no, no connection is taken any more, requests under way are answered, the producer
  * is flushed. Resolves when that is done.
  *
  * @throws ShutdownError when it was not done in time; a process that lets it through exits with code 1
@@ -74,10 +74,11 @@ export function produceRoute<K = never, V = never>(options: ProduceRouteOptions<
  */
 export function closeAtSignal(app: Application, server: Server, options: CloseAtSignalOptions = {}): Promise<void> {
   const kafka = app.locals.kafka;
+  const connections = new IdleConnections(server);
   const close = async (): Promise<void> => {
-    const stopClosing = closeIdleConnections(server);
+    connections.close();
     await new Promise<void>((resolve) => server.close(() => resolve()));
-    stopClosing();
+    connections.stop();
     await kafka.close();
   };
   return closeAtStop({ begin: () => kafka.beginClose(), close }, options);

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
 import fastifyPlugin from 'fastify-plugin';
-import { type CloseAtSignalOptions, closeAtStop, closeIdleConnections } from './close-at-signal.ts';
+import { type CloseAtSignalOptions, closeAtStop, IdleConnections } from './close-at-signal.ts';
 import { PROBLEM_TYPE } from './problem.ts';
 import { type ProduceRouteOptions, WebApp, type WebAppOptions } from './web-app.ts';
 
@@ -24,13 +24,13 @@ const plugin: FastifyPluginAsync<WebAppOptions> = async (app, options) => {
       await handler(request.raw, reply.raw);
     });
   }
-  let stopClosing: (() => void) | undefined;
+  const connections = new IdleConnections(app.server);
   app.addHook('preClose', async () => {
     kafka.beginClose();
-    stopClosing = closeIdleConnections(app.server);
+    connections.close();
   });
   app.addHook('onClose', async () => {
-    stopClosing?.();
+    connections.stop();
     await kafka.close();
   });
 };

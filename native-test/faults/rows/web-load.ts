@@ -8,6 +8,7 @@ import type { FaultContext } from '../context.ts';
 import type { Fault, Outcome } from '../fault.ts';
 import { judge } from '../judge.ts';
 import type { Verdict } from '../verify.ts';
+import { type Answer, compareAnswers } from '../web-answers.ts';
 import type { WebMessage, WebTask } from '../web-server.ts';
 
 const MEGABYTE = 1_048_576;
@@ -19,9 +20,6 @@ const REQUEST_TIMEOUT_MS = 1_000;
 const GROWTH_LIMIT_BYTES = 160 * MEGABYTE;
 /** About as long as a quorum takes to come back, and a while before and after. */
 const SECONDS_PER_RESTART = 20;
-
-/** What a request was answered with. */
-type Answer = 'acknowledged' | 'unknown' | 'none';
 
 /** Restarts a broker, or two of the three at once: then no quorum is left, and nothing is acknowledged. */
 async function restart(context: FaultContext, { brokers, bootstrapServers }: KafkaCluster, topic: string, round: number): Promise<void> {
@@ -69,21 +67,7 @@ async function verify(bootstrapServers: string, topic: string, answers: Readonly
   await using consumer = await createConsumer({ vars, topics: [topic], valueDeserializer: jsonDeserializer<{ id: number }>() });
   const seen = new Map<number, number>();
   for await (const { value } of consumeAllMessages(consumer)) seen.set(value!.id, (seen.get(value!.id) ?? 0) + 1);
-  const acknowledged = [...answers].filter(([, answer]) => answer === 'acknowledged').map(([id]) => id);
-  const lost = acknowledged.filter((id) => !seen.has(id));
-  const refused = [...seen.keys()].filter((id) => answers.get(id) === 'none');
-  let outputs = 0;
-  for (const count of seen.values()) outputs += count;
-  return {
-    records: acknowledged.length,
-    outputs,
-    lost: lost.length,
-    duplicates: outputs - seen.size,
-    duplicatesOfWorstSource: outputs - seen.size,
-    outOfOrder: 0,
-    unknown: refused.length,
-    samples: [...lost.slice(0, 5).map((id) => `lost: ${id}`), ...refused.slice(0, 5).map((id) => `refused, and in the topic: ${id}`)],
-  };
+  return compareAnswers(answers, seen);
 }
 
 async function run(context: FaultContext): Promise<Outcome> {
