@@ -85,6 +85,8 @@ try {
 } catch (error) {
   const isUsage = error instanceof ConfigError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
   const usage = { compare: COMPARE_USAGE, tune: TUNE_USAGE }[process.argv[2] ?? ''] ?? USAGE;
-  process.stderr.write(`${error instanceof Error ? error.message : error}\n${isUsage ? `\n${usage}` : ''}`);
+  // A broker that does not end well must not hide what went wrong before.
+  const first = error instanceof Error && 'suppressed' in error ? error.suppressed : error;
+  process.stderr.write(`${first instanceof Error ? first.message : first}\n${isUsage ? `\n${usage}` : ''}`);
   process.exitCode = isUsage ? 2 : 1;
 }

@@ -32,7 +32,7 @@ export function renderResults(rows: readonly Row[]): string {
   const { node, librdkafka, ...clients } = run.versions;
   const versions = Object.entries(clients).map(([name, version]) => `${name} ${version.replace(/^v/, '')}`);
   const where = `${run.machine}, ${run.memoryGb} GB, ${run.broker === 'mock' ? 'the embedded mock broker' : 'one Apache Kafka beside the client'}`;
-  const small = most < SMALL_RUN_RECORDS ? ` A small run on a busy machine, of at most ${formatWhole(most)} records: provisional.` : '';
+  const small = most < SMALL_RUN_RECORDS ? ` A small run, of at most ${formatWhole(most)} records: provisional.` : '';
   return [
     `Measured ${run.startedAt.slice(0, 10)} on ${where}; Node ${node?.replace(/^v/, '')}, librdkafka ${librdkafka}, ${versions.join(', ')}.`,
     `Medians of ${repeats} repeats, ± half their range; × is the median of the ratios of neighbouring runs.${small}`,

@@ -9,6 +9,8 @@
 namespace toolkit {
 namespace {
 
+/** Smaller ones malloc serves well by itself; kept in their many sizes they would only pile up. */
+constexpr size_t kSmallestKept = 16 * 1024;
 constexpr size_t kLargestKept = 1024 * 1024;
 /** The collector frees many batches at once: so much of them is used again. */
 constexpr size_t kMostKept = 16 * 1024 * 1024;
@@ -28,7 +30,7 @@ Kept& KeptBlocks() {
 }  // namespace
 
 Block BatchMemory::Take(size_t capacity) {
-  {
+  if (capacity >= kSmallestKept) {
     auto& kept = KeptBlocks();
     std::lock_guard<std::mutex> lock(kept.mutex);
     // One that is much too large would waste what it holds for as long as the batch lives.
@@ -48,7 +50,7 @@ Block BatchMemory::Take(size_t capacity) {
 }
 
 void BatchMemory::GiveBack(Block block) {
-  if (block.capacity > kLargestKept) return std::free(block.data);
+  if (block.capacity < kSmallestKept || block.capacity > kLargestKept) return std::free(block.data);
   auto& kept = KeptBlocks();
   std::lock_guard<std::mutex> lock(kept.mutex);
   kept.blocks.push_back(block);
