@@ -194,6 +194,11 @@ const BufferView = (Buffer as unknown as Record<symbol, unknown>)[Symbol.species
   length: number,
 ) => Buffer;
 
+/** `bytes.subarray(start, end)` without its checks. */
+export function viewOf(bytes: Buffer, start: number, end: number): Buffer {
+  return new BufferView(bytes.buffer, bytes.byteOffset + start, end - start);
+}
+
 const unset: unique symbol = Symbol('unset');
 
 /**

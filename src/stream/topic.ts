@@ -1,3 +1,4 @@
+import { viewOf } from '../binding/record-batch.ts';
 import type { ProducerRecord } from '../client/producer.ts';
 import {
   type Deserializer,
@@ -115,7 +116,7 @@ export class TopicCodecs {
       deserializeAt(bytes, start, end, context) {
         const own = of(context);
         return own.deserializeAt === undefined
-          ? own.deserialize(bytes.subarray(start, end), context)
+          ? own.deserialize(viewOf(bytes, start, end), context)
           : own.deserializeAt(bytes, start, end, context);
       },
       ...(preparing.length === 0 ? {} : { prepareAt }),
