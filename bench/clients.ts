@@ -12,6 +12,8 @@ export const CLIENTS = [
   'rdkafka-toolkit-sequential',
   'rdkafka-toolkit-at-least-once',
   'rdkafka-toolkit-runner',
+  'rdkafka-toolkit-decode-pool',
+  'rdkafka-toolkit-decode-columns',
   'avsc',
   'node-rdkafka',
   'kafkajs',
@@ -60,6 +62,9 @@ const entries: Readonly<Record<ClientName, ClientEntry>> = {
   'rdkafka-toolkit-at-least-once': { program: 'rdkafka-toolkit', modes: ['transaction'] },
   /** `runAsync`, where a stream app is measured. */
   'rdkafka-toolkit-runner': { program: 'rdkafka-toolkit-runner', modes: ['stream'] },
+  /** Decoded in a worker: whole values for the main thread, or one column. */
+  'rdkafka-toolkit-decode-pool': { program: 'rdkafka-toolkit-decode-pool', modes: ['decode'] },
+  'rdkafka-toolkit-decode-columns': { program: 'rdkafka-toolkit-decode-pool', modes: ['decode'] },
   /** The toolkit's consumer with avsc's bare `type.decode` on the batch's bytes. */
   avsc: { program: 'avsc', modes: ['decode', 'projection'] },
   'node-rdkafka': {
