@@ -167,6 +167,18 @@ describe('auto', () => {
     assert.deepEqual([even.mode, even.switches], ['inline', 2]);
   });
 
+  test('goes by the time it really took while records wait, whatever the threads say of their own', () => {
+    const chooser = new ModeChooser(2, () => 0);
+    // By the threads' time the pool would cost 7 µs; but it had no core to itself.
+    const elapsed = { inline: 12, pool: 20 };
+    for (let window = 0; window < 8; window++) {
+      const load = chooser.mode === 'inline' ? { mainMs: 10, workMs: 9 } : { mainMs: 2, workMs: 14 };
+      chooser.observe({ records: 1_000, ...load, elapsedMs: elapsed[chooser.mode] });
+    }
+    assert.equal(chooser.mode, 'inline');
+    assert.deepEqual(chooser.micros, { inline: 12, pool: 20 });
+  });
+
   test('does not go back and forth over a difference within the margin', () => {
     let now = 0;
     const chooser = new ModeChooser(2, () => now);

@@ -7,6 +7,7 @@ import type { Consumer } from '../client/consumer.ts';
 import type { BatchRange } from '../client/consumer-settings.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
+import type { OffsetManager } from '../delivery/offset-manager.ts';
 import { Outage } from '../delivery/outage.ts';
 import { ConfigError, isToolkitError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
@@ -126,6 +127,7 @@ class Runner<K, V, H> implements PoolRunner {
           metrics?.incMessagesProduced(outputs.length);
         },
         finish: (batch, indexes) => manager.finishOf(batch, indexes),
+        behind: () => isBehind(consumer, manager),
         failed: (error, batch, index, attempt) => this.#failures!.failed(error, batch.at(index) as ConsumerRecord<K, V, H>, attempt),
       },
     );
@@ -142,6 +144,16 @@ class Runner<K, V, H> implements PoolRunner {
       return new PoolLoop(this.#options, this.#pool, this.#failures, signal);
     });
   }
+}
+
+/** Records of a partition that wait, by what librdkafka was told with its last fetch, from which on its consumer is behind. */
+const BEHIND_RECORDS = 10_000;
+
+function isBehind({ handle }: Pick<Consumer, 'handle'>, manager: OffsetManager): boolean {
+  return manager.progress().some(({ lastOffset, partition, topic }) => {
+    const end = handle.knownEnd({ topic, partition });
+    return end !== undefined && lastOffset >= 0 && end - lastOffset > BEHIND_RECORDS;
+  });
 }
 
 /** Takes what is ready of a batch in each turn, and hands it to the pool. */

@@ -36,6 +36,8 @@ export interface PoolHooks {
    * ends the pool.
    */
   failed(error: unknown, batch: AnyBatch, index: number, attempt: number): Promise<boolean>;
+  /** Whether many more records wait than are taken. */
+  behind(): boolean;
 }
 
 /** What a pool is doing: plain numbers, for metrics. */
@@ -91,7 +93,7 @@ export class BatchPool {
   readonly #attempts = new WeakMap<AnyBatch, Map<number, number>>();
   readonly #counts = { handled: 0, produced: 0, failed: 0, decodeErrors: 0, handlerErrors: 0, workerFailures: 0 };
   readonly #outage = new Outage();
-  #window = { records: 0, workMs: 0, since: 0, loop: performance.eventLoopUtilization() };
+  #window = { records: 0, workMs: 0, since: 0, behind: false, loop: performance.eventLoopUtilization() };
 
   constructor(settings: BatchPoolSettings, hooks: PoolHooks) {
     this.#settings = settings;
@@ -200,7 +202,9 @@ export class BatchPool {
     const elapsedMs = performance.now() - window.since;
     if (window.records < WINDOW_RECORDS && !(elapsedMs >= WINDOW_MS && window.records >= WINDOW_LEAST_RECORDS)) return;
     const { active } = performance.eventLoopUtilization(window.loop);
-    chooser.observe({ records: window.records, mainMs: active, workMs: window.workMs });
+    const behind = this.#hooks.behind();
+    const { records, workMs } = window;
+    chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && window.behind ? elapsedMs : undefined });
     if (chooser.mode !== this.#mode) {
       // Records of a partition must not be under way in both.
       await this.drain();
@@ -209,7 +213,7 @@ export class BatchPool {
       this.#mode = chooser.mode;
       this.#openLanes();
     }
-    this.#window = { records: 0, workMs: 0, since: performance.now(), loop: performance.eventLoopUtilization() };
+    this.#window = { records: 0, workMs: 0, since: performance.now(), behind, loop: performance.eventLoopUtilization() };
   }
 
   /** Works on a lane until it is empty. Its outputs are produced while the next task is handled already, in order. */

@@ -8,6 +8,8 @@ export interface PoolWindow {
   readonly mainMs: number;
   /** Decoding, handling and encoding, in milliseconds: summed over all threads that did it. */
   readonly workMs: number;
+  /** How long it took, in milliseconds, if more records waited all the while; undefined: then it says nothing. */
+  readonly elapsedMs?: number | undefined;
 }
 
 /** Another mode must be cheaper by so much: what differs by less changes by itself from one look to the next. */
@@ -26,9 +28,10 @@ const LAST_RETRIAL_MS = 600_000;
 const WEIGHT = 0.3;
 
 /**
- * Decides on the live stream whether workers pay. A mode's cost is what limits its throughput, in microseconds a record: inline the main
- * thread's time; in a pool the main thread's or the workers' share, whichever is more. It holds whether the stream is saturated or not. The other
- * mode is tried now and then, and taken only when it is clearly cheaper.
+ * Decides on the live stream whether workers pay. A mode's cost, in microseconds a record, is the time it really takes while more records wait:
+ * that counts cores which are busy with something else, too. Where the stream gives no more it is what would limit the throughput: inline
+ * the main thread's time; in a pool the main thread's or the workers' share, whichever is more. The other mode is tried now and then, and taken
+ * only when it is clearly cheaper.
  */
 export class ModeChooser {
   readonly #workers: number;
@@ -72,9 +75,9 @@ export class ModeChooser {
     else this.#follow(micros, window);
   }
 
-  #costOf({ records, mainMs, workMs }: PoolWindow): number {
+  #costOf({ elapsedMs, mainMs, records, workMs }: PoolWindow): number {
     const limiting = this.#mode === 'inline' ? mainMs : Math.max(mainMs, workMs / this.#workers);
-    return (limiting * 1000) / records;
+    return ((elapsedMs ?? limiting) * 1000) / records;
   }
 
   /** The end of a trial. */
