@@ -15,8 +15,12 @@ export interface ConsumeAllOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How long nothing may come before partitions that have not begun are sought again. */
+const SEEK_AGAIN_MS = 3_000;
+
 /** A partition that is not read to its end yet. */
 interface Remaining extends TopicPartition {
+  readonly start: number;
   readonly end: number;
   /** The consumer's position before it was moved to the start: until a record came, this says nothing. */
   readonly positionBefore: number | undefined;
@@ -45,6 +49,7 @@ export async function* consumeAllMessages<K, V, H>(
     const remaining = await seekToStart(consumer, ended, assignmentTimeoutMs, signal);
     manager.track(false);
     let lastAt = performance.now();
+    let soughtAt = lastAt;
     while (remaining.size > 0) {
       let record: ConsumerRecord<K, V, H>;
       try {
@@ -53,6 +58,10 @@ export async function* consumeAllMessages<K, V, H>(
         if (!(error instanceof NoMessageError)) throw error;
         for (const key of endedWithoutRecord(consumer, remaining, ended)) remaining.delete(key);
         if (performance.now() - lastAt >= stallTimeoutMs) throw stalled(remaining, stallTimeoutMs);
+        if (performance.now() - Math.max(lastAt, soughtAt) >= SEEK_AGAIN_MS) {
+          await seekAgain(consumer, remaining);
+          soughtAt = performance.now();
+        }
         continue;
       }
       lastAt = performance.now();
@@ -66,6 +75,14 @@ export async function* consumeAllMessages<K, V, H>(
   } finally {
     manager.track(true);
     consumer.off('partitionEof', onEof);
+  }
+}
+
+/** A partition of which nothing came at all is sought again: once, on a busy machine, one stood still after a seek just behind its assignment. */
+async function seekAgain(consumer: Consumer<unknown, unknown, unknown>, remaining: ReadonlyMap<string, Remaining>): Promise<void> {
+  const assigned = new Set(consumer.assignment().map(({ topic, partition }) => `${topic}/${partition}`));
+  for (const [key, { topic, partition, start, started }] of remaining) {
+    if (!started && assigned.has(key)) await consumer.seek({ topic, partition, offset: start });
   }
 }
 
@@ -117,7 +134,7 @@ async function seekToStart(
     const key = `${at.topic}/${at.partition}`;
     // An end reported before the seek says nothing about what is read after it.
     ended.delete(key);
-    if (high > low) remaining.set(key, { ...at, end: high, positionBefore, started: false });
+    if (high > low) remaining.set(key, { ...at, start: low, end: high, positionBefore, started: false });
   }
   return remaining;
 }
