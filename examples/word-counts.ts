@@ -57,6 +57,7 @@ async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   let counted = new Map<string, number>();
   const watch = setInterval(() => {
     if (counter.handled < sent) return;
+    clearInterval(watch);
     // While it runs: when it has ended, others have its partitions.
     counted = new Map([...counts.entries()].map(([word, { start, value }]) => [`${word} ${start / MINUTE_MS}`, value]));
     void app.stop();
