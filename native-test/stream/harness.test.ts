@@ -313,3 +313,89 @@ describe('the rest of an app', () => {
     assert.throws(() => new StreamAppWrapper({ vars: parseRuntimeVars({}) }), /APP_NAME/);
   });
 });
+
+describe('what fails', () => {
+  test('several agents of a topic are one: when one fails, none has changed anything', async () => {
+    const app = newApp();
+    const counts = app.table<string, number>('counts');
+    app.agent<string, number>('numbers', ({ key }) => void counts.update(key, (count = 0) => count + 1));
+    app.agent<string, number>('numbers', ({ value }) => {
+      if (value < 0) throw new RangeError('negative');
+    });
+    const harness = new StreamHarness(app);
+    await harness.send('numbers', { key: 'a', value: 1 });
+    await assert.rejects(harness.send('numbers', { key: 'a', value: -1 }), RangeError);
+    assert.equal(counts.get('a'), 1);
+  });
+
+  test('an output that cannot be encoded takes the changes of its record back', async () => {
+    const app = newApp();
+    const counts = app.table<string, number>('counts');
+    const strict = app.topic<string, number>('strict', {
+      valueSerializer: {
+        serialize(value) {
+          if (value > 1) throw new RangeError('too much');
+          return Buffer.from(String(value));
+        },
+      },
+    });
+    app.agent<string, number>('numbers', ({ key, value }) =>
+      strict.record(
+        key,
+        counts.update(key, (count = 0) => count + value),
+      ),
+    );
+    const harness = new StreamHarness(app);
+    await harness.send('numbers', { key: 'a', value: 1 });
+    await assert.rejects(harness.send('numbers', { key: 'a', value: 1 }), /too much/);
+    assert.equal(counts.get('a'), 1);
+  });
+
+  test('the time of a record whose handler throws closes no window', async () => {
+    const app = newApp();
+    const sums = app.windowedTable<string, number, number>('sums', {
+      window: tumbling(10),
+      initial: () => 0,
+      add: (sum, value) => sum + value,
+    });
+    app.agent<string, number>('numbers', ({ key, value }) => {
+      sums.add(key, value);
+      if (value < 0) throw new RangeError('negative');
+    });
+    const harness = new StreamHarness(app);
+    await assert.rejects(harness.send('numbers', { key: 'k', value: -1, timestamp: 1_000_000 }), RangeError);
+    await harness.send('numbers', { key: 'k', value: 2, timestamp: 1_000 });
+    assert.deepEqual([sums.value('k', 1_000), sums.late], [2, 0]);
+  });
+
+  test('more records than a batch of take holds wait for the next one', async () => {
+    const app = newApp();
+    const sizes: number[] = [];
+    app.agent<string, number>('numbers', async function* (stream) {
+      const batches = stream.take(2, 1);
+      await gate;
+      for await (const records of batches) {
+        sizes.push(records.length);
+        yield undefined;
+      }
+    });
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const harness = new StreamHarness(app);
+    for (const value of [1, 2, 3, 4, 5]) await harness.send('numbers', { value });
+    open();
+    await harness.advance(2);
+    assert.deepEqual(sizes, [2, 2, 1]);
+  });
+
+  test('an agent that ends before it asks for a record fails the record', async () => {
+    const app = newApp();
+    // biome-ignore lint/correctness/useYield: what it gives is not the point.
+    app.agent<string, number>('numbers', async function* () {
+      await immediate();
+    });
+    await assert.rejects(new StreamHarness(app).send('numbers', { value: 1 }), /ended before it asked/);
+  });
+});

@@ -198,14 +198,14 @@ class GeneratorFeed<K, V> {
     this.#make = make;
     this.#host = host;
     this.#outputsOf = outputsOf;
-    void this.#start();
   }
 
   async handle(record: ConsumerRecord<K, V>): Promise<Handled> {
     if (!this.#running) void this.#start();
     // It runs up to its first question, which says how it wants its records.
     while (this.#running && this.#asked === undefined && this.#taking === undefined) await this.#change();
-    if (this.#taking !== undefined) return await this.#gather(record, this.#taking);
+    if (!this.#running) throw new StateError('An agent ended before it asked for a record');
+    if (this.#taking !== undefined) return this.#gather(record, this.#taking);
     return await new Promise<readonly Output[]>((resolve, reject) => {
       this.#waiting = { record, outputs: [], resolve, reject };
       this.#give();
@@ -222,17 +222,19 @@ class GeneratorFeed<K, V> {
     asked({ done: false, value: given.record });
   }
 
-  async #gather(record: ConsumerRecord<K, V>, taking: Taking): Promise<'held'> {
-    while (this.#gathered.length >= taking.count) await this.#change();
+  /** Takes it whether there is room in a batch or not: how many records wait is bounded by what the consumer hands over unfinished. */
+  #gather(record: ConsumerRecord<K, V>, taking: Taking): 'held' {
     this.#gathered.push(record);
-    if (this.#gathered.length === 1) {
-      this.#stopTimer = this.#host.later(taking.withinMs, () => {
-        this.#isDue = true;
-        this.giveBatch();
-      });
-    }
+    if (this.#gathered.length === 1) this.#startTimer(taking);
     this.giveBatch();
     return 'held';
+  }
+
+  #startTimer({ withinMs }: Taking): void {
+    this.#stopTimer = this.#host.later(withinMs, () => {
+      this.#isDue = true;
+      this.giveBatch();
+    });
   }
 
   /** Hands a batch over if there is one, it is asked for, and nothing else is being handled. */
@@ -241,10 +243,10 @@ class GeneratorFeed<K, V> {
     const isFull = this.#gathered.length >= (this.#taking?.count ?? Number.POSITIVE_INFINITY);
     // Another turn is under way: at its end it is asked again.
     if (asked === undefined || this.#gathered.length === 0 || !(isFull || this.#isDue) || this.#host.turn !== undefined) return;
-    const records = this.#gathered;
-    this.#gathered = [];
+    const records = this.#gathered.splice(0, this.#taking!.count);
     this.#isDue = false;
     this.#stopTimer?.();
+    if (this.#gathered.length > 0) this.#startTimer(this.#taking!);
     this.#askedBatch = undefined;
     this.#batch = { records: records as readonly AnyRecord[], outputs: [], turn: new Turn(undefined) };
     this.#host.enter(this.#batch.turn);
@@ -289,8 +291,7 @@ class GeneratorFeed<K, V> {
       this.#askedBatch = undefined;
       this.#tellChange();
     }
-    const next = this.#waiting;
-    if (next !== undefined) void this.#start();
+    if (this.#waiting !== undefined) void this.#start();
   }
 
   async #add(value: AgentResult): Promise<void> {

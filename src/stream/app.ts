@@ -4,10 +4,11 @@ import type { TopicPartition } from '../binding/node-rdkafka.ts';
 import { nativeStatus } from '../binding/packed.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
+import type { DeliveryCallback } from '../client/delivery.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
 import { createConsumer, createProducer, offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FailureOptions } from '../delivery/failure-options.ts';
-import { ConfigError, isToolkitError, StateError } from '../errors.ts';
+import { ClosedError, ConfigError, isToolkitError, StateError, TransactionError } from '../errors.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
 import { type MetricsPushing, startPushingMetrics } from '../metrics/start-pushing.ts';
 import { enqueueAutoCommits } from '../patterns/consume.ts';
@@ -19,7 +20,7 @@ import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import type { Agent, AgentHandler, AgentInput, AgentOptions, AgentResult, AnyRecord } from './agent.ts';
 import { StreamCore, type StreamDriver } from './core.ts';
 import { InternalTopics } from './internal-topics.ts';
-import { Recovery } from './recovery.ts';
+import { type Recovering, Recovery } from './recovery.ts';
 import { Shard, type ShardChange } from './shard.ts';
 import { Standby } from './standby.ts';
 import { appStatus, type RecentError, type StreamStatus } from './status.ts';
@@ -51,7 +52,10 @@ export interface StreamAppOptions {
   readonly metrics?: MetricsManager | undefined;
   /** How often metrics are pushed, in seconds, when the manager has a pusher. @default METRICS_PUSH_RATE */
   readonly pushEverySeconds?: number | undefined;
-  /** What becomes of records whose agent fails. @default PRODUCE_RETRY_TOPICS, PRODUCE_FAILURE_TOPICS, RETRY_COUNT_MAX */
+  /**
+   * What becomes of records whose agent fails: attempts in place, dead letters. Not retry topics: a record that comes back by one is in another
+   * topic, and its tables are not. @default PRODUCE_FAILURE_TOPICS
+   */
   readonly failures?: FailureOptions | undefined;
   /** Asked last about a record that failed: `'stop'` ends the app, `'skip'` counts it as done. @default 'stop' */
   readonly onError?: ((error: unknown, record: AnyRecord | undefined) => 'stop' | 'skip') | undefined;
@@ -114,9 +118,13 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   #standby: Standby | undefined;
   #running: Promise<RunResult> | undefined;
   readonly #stop = new AbortController();
+  readonly #ending = new AbortController();
+  #endingBy: AbortSignal | undefined;
   #failure: unknown;
   readonly #recovering = new Map<string, Promise<void>>();
   readonly #recoveries = new Set<Recovery>();
+  /** Which reading a shard is of. */
+  readonly #readBy = new WeakMap<Shard, object>();
   #startedAt = 0;
   #recoveredRecords = 0;
   readonly #errors: RecentError[] = [];
@@ -235,6 +243,8 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
    */
   run(): Promise<RunResult> {
     if (this.#running !== undefined) throw new StateError(`The stream app ${this.name} runs already, or has run`);
+    const faults = retryFaults(this.vars, this.#options.failures);
+    if (faults.length > 0) throw new ConfigError(faults);
     if (this.core.agents.length === 0) throw new ConfigError([`Expected the stream app ${this.name} to have an agent`]);
     this.#running = this.#run();
     return this.#running;
@@ -263,9 +273,12 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       throw this.#failure ?? error;
     } finally {
       this.#timers.stop();
-      await this.onStop();
-      await this.#close();
-      await pushing?.stop();
+      try {
+        await this.onStop();
+      } finally {
+        await this.#close();
+        await pushing?.stop();
+      }
     }
   }
 
@@ -363,6 +376,14 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     };
   }
 
+  /** Readings of changelogs end with whatever stops the app. */
+  #endWith(signal: AbortSignal): void {
+    if (this.#endingBy === signal) return;
+    this.#endingBy = signal;
+    if (signal.aborted) this.#ending.abort();
+    else signal.addEventListener('abort', () => this.#ending.abort(), { once: true });
+  }
+
   readonly #handler = (record: AnyRecord): readonly Output[] | undefined | Promise<readonly Output[] | undefined> =>
     this.core.dispatch(record);
 
@@ -373,6 +394,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       if (!this.core.takeHeld()) enqueueAutoCommits(consumer, record);
     };
     return runLoop('StreamAppWrapper', true, options, (stop) => {
+      this.#endWith(stop.signal);
       const engine = new Engine(options, stop.signal, (turning) => turning.record(this.#handler, done));
       const end = async (): Promise<void> => {
         if (this.#failure === undefined) await this.core.flush();
@@ -393,9 +415,16 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     return runTransaction({
       ...this.#runnerOptions,
       producer: () => this.#makeTransactional(),
-      handler: (record: AnyRecord) => this.#handler(record),
+      handler: (record: AnyRecord, { signal }) => {
+        this.#endWith(signal);
+        return this.#handler(record);
+      },
       intervalMs: this.#options.transactionMs,
-      onCommitting: () => this.core.flush(),
+      onCommitting: async () => {
+        await this.core.flush();
+        // A batch that failed is not committed with the others.
+        if (this.#failure !== undefined) throw this.#failure;
+      },
       onCommitted: () => {
         for (const shard of this.core.allShards()) shard.commit();
       },
@@ -418,51 +447,66 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   // Partitions come and go.
 
   #assigned(partitions: readonly TopicPartition[]): void {
-    this.emit('assigned', partitions);
-    const shards: { readonly shard: Shard; readonly changelog: string }[] = [];
-    for (const { topic, partition } of partitions) {
-      for (const { name, changelog } of this.core.tablesOf(topic)) {
-        if (this.core.shard(name, partition) !== undefined) continue;
-        const shard = this.#standby?.take(changelog, partition) ?? this.#newShard(name, partition);
-        this.core.addShard(shard);
-        shards.push({ shard, changelog });
+    const shards: Recovering[] = [];
+    try {
+      for (const { topic, partition } of partitions) {
+        for (const { name, changelog } of this.core.tablesOf(topic)) {
+          if (this.core.shard(name, partition) !== undefined) continue;
+          const shard = this.#standby?.take(changelog, partition) ?? this.#newShard(name, partition);
+          this.core.addShard(shard);
+          shards.push({ shard, changelog });
+        }
       }
+      if (shards.length > 0) this.#recover(shards, partitions);
+      this.emit('assigned', partitions);
+    } catch (error) {
+      // A store that does not open; a listener that throws.
+      this.#fail(error);
     }
-    if (shards.length > 0) this.#recover(shards, partitions);
   }
 
-  #recover(shards: readonly { readonly shard: Shard; readonly changelog: string }[], partitions: readonly TopicPartition[]): void {
-    const work = this.#recoverOnce(shards, partitions).catch((error: unknown) => {
+  #recover(shards: readonly Recovering[], partitions: readonly TopicPartition[]): void {
+    // What was given up since is not this reading's any more, were it to come back in the meantime.
+    const token = {};
+    for (const { shard } of shards) this.#readBy.set(shard, token);
+    const isOurs = (shard: Shard): boolean => this.#readBy.get(shard) === token;
+    const work = this.#recoverOnce(shards, partitions, isOurs).catch((error: unknown) => {
       // Given up because they were: others have them now.
-      if (shards.some(({ shard }) => this.core.shard(shard.table, shard.partition) === shard)) this.#fail(error);
+      if (!this.#ending.signal.aborted && shards.some(({ shard }) => isOurs(shard))) this.#fail(error);
+      // No record is handled on a table that was read in part: a runner that stops leaves it undone.
+      throw new ClosedError('The tables of a partition were not read', { cause: error });
     });
     for (const { shard } of shards) {
       const key = `${shard.table}/${shard.partition}`;
       const mine = work.then(() => {
         if (this.#recovering.get(key) === mine) this.#recovering.delete(key);
       });
+      // It may be that nobody waits for it.
+      mine.catch(() => undefined);
       this.#recovering.set(key, mine);
     }
   }
 
   async #recoverOnce(
-    shards: readonly { readonly shard: Shard; readonly changelog: string }[],
+    shards: readonly Recovering[],
     partitions: readonly TopicPartition[],
+    isOurs: (shard: Shard) => boolean,
   ): Promise<void> {
+    const { signal } = this.#ending;
     for (let attempt = 0; ; attempt++) {
       const recovery = new Recovery(this.vars, this.#sourceKind);
       this.#recoveries.add(recovery);
       try {
-        await recovery.connect(this.#stop.signal);
-        const { milliseconds, records } = await recovery.run(shards, this.#stop.signal);
-        for (const { shard } of shards) shard.recovered = true;
+        await recovery.connect(signal);
+        const { milliseconds, records } = await recovery.run(shards, signal, isOurs);
+        for (const { shard } of shards) if (isOurs(shard)) shard.recovered = true;
         this.#recoveredRecords += records;
         this.emit('recovered', { records, milliseconds, partitions });
         return;
       } catch (error) {
-        if (!isToolkitError(error) || !error.retriable || this.#stop.signal.aborted) throw error;
+        if (!isToolkitError(error) || !error.retriable || signal.aborted) throw error;
         this.#report(error);
-        await sleep(Math.min(5_000, 100 * 2 ** attempt));
+        await sleep(Math.min(5_000, 100 * 2 ** attempt), undefined, { signal });
       } finally {
         this.#recoveries.delete(recovery);
         await recovery.close();
@@ -484,6 +528,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   #giveUp(shard: Shard, changelog: string): void {
     this.core.removeShard(shard);
     this.#recovering.delete(`${shard.table}/${shard.partition}`);
+    this.#readBy.delete(shard);
     if (this.#standby === undefined || this.#stop.signal.aborted) {
       shard.close();
       return;
@@ -496,6 +541,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     this.#failure ??= error;
     this.#report(error);
     this.#stop.abort();
+    this.#ending.abort();
   }
 
   // What the core asks.
@@ -509,13 +555,17 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       },
       change: (changes) => this.#change(changes),
       produce: async (outputs) => {
-        for (const output of outputs) await this.#producer!.enqueue(output);
-        this.metrics?.incMessagesProduced(outputs.length);
+        let queued = 0;
+        for (const output of outputs) {
+          await this.#enqueue(output, queued++ > 0);
+          this.metrics?.incMessagesProduced(1);
+        }
       },
       finish: (records) => {
         if (this.guarantee === 'at-least-once') enqueueAutoCommits(this.#consumer!, records);
       },
       failed: (error) => this.#fail(error),
+      holds: (record) => record !== undefined && offsetManagerOf(this.#consumer!).holds(record),
       ready: (record) => (this.#recovering.size === 0 ? undefined : this.#ready(record)),
     };
   }
@@ -527,14 +577,28 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   }
 
   async #change(changes: Iterable<ShardChange>): Promise<void> {
-    const producer = this.#producer!;
     for (const change of changes) {
       const { shard, key, value } = change;
       const topic = this.core.tables.get(shard.table)!.changelog;
-      await producer.enqueue({ topic, partition: shard.partition, key: Buffer.from(key, 'latin1'), value }, (error, metadata) => {
+      // Outputs of the record, if it has any, are before it.
+      await this.#enqueue({ topic, partition: shard.partition, key: Buffer.from(key, 'latin1'), value }, true, (error, metadata) => {
         if (error === undefined) shard.acknowledged(change, metadata!.offset);
         // In a transaction it fails by itself, and is tried again.
         else if (this.guarantee === 'at-least-once') this.#fail(error);
+      });
+    }
+  }
+
+  /** What does not get into a transaction that has other parts of its record already is the transaction's failure. */
+  async #enqueue(record: Output, isPart: boolean, onDelivery?: DeliveryCallback): Promise<void> {
+    try {
+      await this.#producer!.enqueue(record, onDelivery);
+    } catch (error) {
+      if (!isPart || this.guarantee === 'at-least-once') throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new TransactionError(`A record for ${record.topic} did not get into the transaction: ${reason}`, 'abortable', {
+        cause: error,
+        retriable: isToolkitError(error) && error.retriable,
       });
     }
   }
@@ -562,4 +626,15 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       standbyShards: this.#standby?.size ?? 0,
     });
   }
+}
+
+function retryFaults(vars: RuntimeVars, failures: FailureOptions | undefined): string[] {
+  const byOptions = (failures?.retryTopics?.length ?? 0) > 0;
+  const byVars =
+    failures?.retryTopics === undefined && vars.PRODUCE_RETRY_TOPICS.length > 0 && (failures?.retries ?? vars.RETRY_COUNT_MAX) > 0;
+  if (!byOptions && !byVars) return [];
+  const what = byOptions ? 'failures.retryTopics' : 'PRODUCE_RETRY_TOPICS';
+  return [
+    `Expected no retry topics for a stream app (${what}): a record that comes back by one has left its topic and tables. Use failures.attempts`,
+  ];
 }

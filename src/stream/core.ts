@@ -1,6 +1,7 @@
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { ProducerRecord } from '../client/producer.ts';
 import { ConfigError, StateError } from '../errors.ts';
+import type { RecordContext } from '../serde.ts';
 import { Agent, type AgentGenerator, type AgentHandler, type AgentHost, type AgentOptions, type AnyRecord } from './agent.ts';
 import type { Shard, ShardChange } from './shard.ts';
 import { Table, type TableHost, type TableOptions, type ValueTableOptions } from './table.ts';
@@ -26,6 +27,8 @@ export interface StreamDriver {
   failed(error: unknown): void;
   /** Resolves when the shards of a record's partition are there; undefined when they are. */
   ready(record: AnyRecord): Promise<void> | undefined;
+  /** Whether a record is still this process's. */
+  holds(record: RecordContext | undefined): boolean;
 }
 
 /** A table as the app keeps it. */
@@ -269,15 +272,31 @@ export class StreamCore implements AgentHost, TableHost {
   async #finishTurn(turn: Turn, agent: Agent, pending: ReturnType<Agent['handle']>): Promise<readonly Output[] | undefined> {
     try {
       const outputs = await pending;
-      if (turn.changed) await this.#driver.change(turn.changes());
-      if (outputs !== 'held') return outputs;
-      this.#wasHeld = true;
-      return undefined;
+      if (outputs === 'held') this.#wasHeld = true;
+      return await this.#close(turn, outputs === 'held' ? undefined : outputs);
     } catch (error) {
-      throw this.#undone(turn, agent, error);
+      return this.#failed(turn, agent, error);
     } finally {
       if (this.#turn === turn) this.leave();
     }
+  }
+
+  /**
+   * Gives the outputs of a turn, or, where it has changed tables, produces them with its changes: what cannot be produced fails the record while
+   * its changes can still be taken back.
+   */
+  async #close(turn: Turn, outputs: readonly Output[] | undefined): Promise<readonly Output[] | undefined> {
+    if (!turn.changed) return outputs;
+    if (outputs !== undefined && outputs.length > 0) await this.#driver.produce(outputs);
+    await this.#driver.change(turn.changes());
+    return undefined;
+  }
+
+  /** Whoever has the partition now handles the record: what goes wrong with it here concerns nobody. */
+  #failed(turn: Turn, agent: Agent, error: unknown): undefined {
+    const failure = this.#undone(turn, agent, error);
+    if (this.#driver.holds(turn.record)) throw failure;
+    return undefined;
   }
 
   #undone(turn: Turn, agent: Agent, error: unknown): unknown {
@@ -288,28 +307,35 @@ export class StreamCore implements AgentHost, TableHost {
   }
 
   async #handle(agents: readonly Agent[], record: AnyRecord): Promise<readonly Output[] | undefined> {
-    const ready = this.#driver.ready(record);
-    if (ready !== undefined) await ready;
+    for (let ready = this.#driver.ready(record); ready !== undefined; ready = this.#driver.ready(record)) await ready;
+    while (this.#turn !== undefined) await this.#idle();
+    if (!this.#driver.holds(record)) return undefined;
+    // One turn for all of them: when one fails, none has changed anything.
+    const turn = new Turn(record);
+    this.enter(turn);
     const all: Output[] = [];
-    for (const agent of agents) {
-      while (this.#turn !== undefined) await this.#idle();
-      const turn = new Turn(record);
-      this.enter(turn);
-      let outputs: ReturnType<Agent['handle']>;
-      try {
-        outputs = agent.handle(record);
-      } catch (error) {
-        throw this.#undone(turn, agent, error);
+    let held = false;
+    let current = agents[0]!;
+    try {
+      for (const agent of agents) {
+        current = agent;
+        const outputs = await agent.handle(record);
+        if (outputs === 'held') held = true;
+        else if (outputs !== undefined) all.push(...outputs);
       }
-      const finished = await this.#finishTurn(turn, agent, outputs);
-      if (finished !== undefined) all.push(...finished);
+      const outputs = await this.#close(turn, all);
+      this.#wasHeld = held;
+      return outputs;
+    } catch (error) {
+      return this.#failed(turn, current, error);
+    } finally {
+      if (this.#turn === turn) this.leave();
     }
-    return all;
   }
 
   async finishBatch(turn: Turn, outputs: readonly Output[], records: readonly AnyRecord[]): Promise<void> {
-    if (turn.changed) await this.#driver.change(turn.changes());
     if (outputs.length > 0) await this.#driver.produce(outputs);
+    if (turn.changed) await this.#driver.change(turn.changes());
     this.#driver.finish(records);
   }
 

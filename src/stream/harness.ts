@@ -82,6 +82,7 @@ export class StreamHarness {
         this.#failure ??= error;
       },
       ready: () => undefined,
+      holds: () => true,
     };
     const store = memoryStore();
     for (const { name } of core.tables.values()) {

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Database, RootDatabase } from 'lmdb';
-import { ConfigError, StateError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import type { ShardStore, StateStore, StoreChange } from './store.ts';
 
 /** LMDB's own limit of a key, with its defaults. */
@@ -29,6 +29,7 @@ function loadLmdb(): Lmdb {
 }
 
 class LmdbShard implements ShardStore {
+  readonly maxKeyBytes: number = KEY_MAX_BYTES;
   readonly #root: RootDatabase;
   readonly #values: Database<Buffer, Buffer>;
   readonly #meta: Database<number, string>;
@@ -60,7 +61,6 @@ class LmdbShard implements ShardStore {
   write(changes: Iterable<StoreChange>, position: number): void {
     this.#root.transactionSync(() => {
       for (const [key, value] of changes) {
-        if (key.length > KEY_MAX_BYTES) throw new StateError(`A table's key has ${key.length} bytes, and lmdb takes ${KEY_MAX_BYTES}`);
         const bytes = Buffer.from(key, 'latin1');
         if (value === null) this.#values.removeSync(bytes);
         else this.#values.putSync(bytes, value);

@@ -71,14 +71,15 @@ export class Recovery {
   }
 
   /**
-   * Called once, when connected.
+   * Called once, when connected. Shards that are not `isOurs` any more are left out.
    *
    * @throws ConsumeError when a changelog cannot be read, ClosedError when it was closed meanwhile
    */
-  async run(recovering: readonly Recovering[], signal: AbortSignal): Promise<RecoveryResult> {
+  async run(recovering: readonly Recovering[], signal: AbortSignal, isOurs: (shard: Shard) => boolean): Promise<RecoveryResult> {
     const from = performance.now();
     const remaining = new Map<string, Remaining>();
     for (const each of recovering) {
+      if (!isOurs(each.shard)) continue;
       const start = await this.#start(each);
       if (start.position < start.end) remaining.set(placeOf(each.changelog, each.shard.partition), start);
     }
@@ -96,11 +97,14 @@ export class Recovery {
         if (batch !== undefined) {
           applyChangelog(batch, (changelog, partition, position) => {
             const at = remaining.get(placeOf(changelog, partition));
-            if (at !== undefined) at.position = position;
-            return at?.shard;
+            // One that was given up meanwhile is somebody else's to write.
+            if (at === undefined || !isOurs(at.shard)) return undefined;
+            at.position = position;
+            return at.shard;
           });
           records += batch.length;
         }
+        for (const [place, { shard }] of remaining) if (!isOurs(shard)) remaining.delete(place);
         this.#removeEnded(remaining);
       }
     }

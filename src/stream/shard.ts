@@ -1,3 +1,4 @@
+import { StateError } from '../errors.ts';
 import type { ShardStore, StoreChange } from './store.ts';
 
 /** A change that is not in the store yet. */
@@ -31,6 +32,8 @@ export class Shard {
   #position = 0;
   #flushing: NodeJS.Immediate | undefined;
   #closed = false;
+  /** The stream time that the last committed transaction left. */
+  #committedTime = Number.NEGATIVE_INFINITY;
   /** Latest timestamp it was changed by, in milliseconds since the epoch: what windows expire by. */
   streamTime: number = Number.NEGATIVE_INFINITY;
   recovered = false;
@@ -64,6 +67,9 @@ export class Shard {
 
   /** Changes a key. `undo` takes it back. */
   change(key: string, value: Buffer | null): { readonly change: ShardChange; undo(): void } {
+    const { maxKeyBytes = Number.POSITIVE_INFINITY } = this.store;
+    if (key.length > maxKeyBytes)
+      throw new StateError(`A key of table ${this.table} has ${key.length} bytes, and its store takes ${maxKeyBytes}`);
     const before = this.#pending.get(key);
     const version = ++versions;
     this.#pending.set(key, { value, version });
@@ -95,6 +101,7 @@ export class Shard {
 
   /** The transaction that made the changes was committed. */
   commit(): void {
+    this.#committedTime = this.streamTime;
     if (this.#pending.size === 0 || this.#closed) return;
     this.store.write(changesOf(this.#pending), this.#position);
     this.#pending.clear();
@@ -103,6 +110,7 @@ export class Shard {
   /** The transaction that made the changes came to nothing. */
   abort(): void {
     this.#pending.clear();
+    this.streamTime = this.#committedTime;
   }
 
   /** Somebody else has the partition: what is not known to be in the changelog is forgotten, the store stays. */
@@ -112,6 +120,8 @@ export class Shard {
       this.#flush();
     }
     this.#pending.clear();
+    this.streamTime = Number.NEGATIVE_INFINITY;
+    this.#committedTime = Number.NEGATIVE_INFINITY;
     this.recovered = false;
   }
 

@@ -10,6 +10,8 @@ export type StoreChange = readonly [key: string, value: Buffer | null];
 export interface ShardStore {
   /** The changelog offset that comes next; undefined for a store that reflects nothing yet. */
   readonly position: number | undefined;
+  /** Longest key it takes, in bytes. @default no limit */
+  readonly maxKeyBytes?: number | undefined;
   /** Keys it holds. */
   readonly size: number;
   get(key: string): Buffer | undefined;

@@ -86,7 +86,8 @@ export abstract class KeyedTable<K> {
     }
     this.#host.checkTopic(this.name, record.topic);
     const shard = this.#host.shard(this.name, record.partition);
-    if (shard === undefined) throw new StateError(`Partition ${record.partition} of table ${this.name} was given up meanwhile`);
+    // One that came back is read first, and was not what this record was handed over for.
+    if (shard?.recovered !== true) throw new StateError(`Partition ${record.partition} of table ${this.name} was given up meanwhile`);
     const timestamp = (record as { timestamp?: number }).timestamp ?? -1;
     return { shard, turn, timestamp: timestamp < 0 ? this.#host.now() : timestamp };
   }

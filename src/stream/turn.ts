@@ -26,6 +26,17 @@ export class Turn {
     changes.set(key, change);
   }
 
+  /** The shard's time goes on to that of a record; taken back with the turn. */
+  advance(shard: Shard, timestamp: number): void {
+    const before = shard.streamTime;
+    if (timestamp <= before) return;
+    shard.streamTime = timestamp;
+    this.#undo ??= [];
+    this.#undo.push(() => {
+      shard.streamTime = before;
+    });
+  }
+
   /** What goes to the changelogs: of a key that was changed several times, its last value. */
   *changes(): IterableIterator<ShardChange> {
     if (this.#changes !== undefined) for (const changes of this.#changes.values()) yield* changes.values();

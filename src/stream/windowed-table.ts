@@ -58,7 +58,7 @@ export class WindowedTable<K, I, A> extends KeyedTable<K> {
    */
   add(key: K, item: I, of?: RecordContext): void {
     const { shard, turn, timestamp } = this.writable(of);
-    shard.streamTime = Math.max(shard.streamTime, timestamp);
+    turn.advance(shard, timestamp);
     const text = this.keyText(key);
     if (this.window.kind === 'sliding') this.#addSliding(shard, turn, text, timestamp, item);
     else this.#addWindows(shard, turn, text, timestamp, item);
