@@ -27,6 +27,6 @@ fi
 [ "${2:-}" != prepare ] || exit 0
 # What a newer Node could change: the addon, threads, streams and sockets, the command line. Of the patterns, those that use the most of Node.
 npm run --silent build
-suites=(native mock api http stream cli examples)
+suites=(native mock api http stream cli)
 node --expose-gc --test --test-timeout=300000 --test-concurrency=3 $(find "${suites[@]/#/dist/native-test/}" -name '*.test.js') \
   dist/native-test/patterns/{async-single,avro,decode-pool,pool,sync-and-batch}.test.js dist/native-test/unit/{avro,record,packed,metrics}*.test.js
