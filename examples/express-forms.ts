@@ -10,11 +10,9 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { createAvroProducer, createSchemaRegistry, MetricsManager } from 'rdkafka-toolkit';
 import { closeAtSignal, kafkaErrors, produceRoute, useKafka } from 'rdkafka-toolkit/express';
-import { feedbackOf, feedbackSchema, Login, page, readFeedback, visit } from './support/forms.ts';
+import { feedbackOf, feedbackSchema, Login, outcomeOf, page, readFeedback, serveVisitors } from './support/forms.ts';
 import { type Outcome, runMain } from './support/run-main.ts';
 import type { Services } from './support/services.ts';
-
-const VISITORS = 40;
 
 async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const topic = await services.topic('feedback');
@@ -44,19 +42,9 @@ async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const visited = new AbortController();
   const closed = closeAtSignal(app, server, { signal: AbortSignal.any([stop, visited.signal]), handleSignals: false });
-  let statuses: ReadonlyMap<number, number> = new Map();
-  if (process.env.PORT === undefined) {
-    statuses = await visit(url, login, VISITORS);
-    visited.abort();
-  } else console.log(`${url} for ${login.user}, password ${login.password}`);
+  const statuses = await serveVisitors(url, login, visited);
   await closed;
-
-  const accepted = statuses.get(202) ?? 0;
-  const stored = (await readFeedback(services, topic)).length;
-  return {
-    line: `202 × ${accepted}, 400 × ${statuses.get(400) ?? 0}, 401 × ${statuses.get(401) ?? 0}, records in the topic ${stored}`,
-    ok: process.env.PORT !== undefined || stored === accepted,
-  };
+  return outcomeOf(statuses, await readFeedback(services, topic));
 }
 
 await runMain('express-forms', main);

@@ -8,11 +8,9 @@
 import Fastify from 'fastify';
 import { createAvroProducer, createSchemaRegistry, MetricsManager } from 'rdkafka-toolkit';
 import { closeAtSignal, kafkaPlugin, produceRoute } from 'rdkafka-toolkit/fastify';
-import { feedbackOf, feedbackSchema, Login, page, readFeedback, visit } from './support/forms.ts';
+import { feedbackOf, feedbackSchema, Login, outcomeOf, page, readFeedback, serveVisitors } from './support/forms.ts';
 import { type Outcome, runMain } from './support/run-main.ts';
 import type { Services } from './support/services.ts';
-
-const VISITORS = 40;
 
 async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const topic = await services.topic('feedback');
@@ -42,19 +40,9 @@ async function main(services: Services, stop: AbortSignal): Promise<Outcome> {
   const url = await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 0) });
   const visited = new AbortController();
   const closed = closeAtSignal(app, { signal: AbortSignal.any([stop, visited.signal]), handleSignals: false });
-  let statuses: ReadonlyMap<number, number> = new Map();
-  if (process.env.PORT === undefined) {
-    statuses = await visit(url, login, VISITORS);
-    visited.abort();
-  } else console.log(`${url} for ${login.user}, password ${login.password}`);
+  const statuses = await serveVisitors(url, login, visited);
   await closed;
-
-  const accepted = statuses.get(202) ?? 0;
-  const stored = (await readFeedback(services, topic)).length;
-  return {
-    line: `202 × ${accepted}, 400 × ${statuses.get(400) ?? 0}, 401 × ${statuses.get(401) ?? 0}, records in the topic ${stored}`,
-    ok: process.env.PORT !== undefined || stored === accepted,
-  };
+  return outcomeOf(statuses, await readFeedback(services, topic));
 }
 
 await runMain('fastify-forms', main);

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type AvroSchema, consumeAllMessages, createAvroConsumer, createSchemaRegistry, defineSchema } from 'rdkafka-toolkit';
+import type { Outcome } from './run-main.ts';
 import type { Services } from './services.ts';
 
 /** What a visitor fills in. */
@@ -60,8 +61,30 @@ export const page = `<!doctype html>
 </html>
 `;
 
+const VISITORS = 40;
+
+/** Without PORT the visitors come, and `visited` fires when they are gone; else says where others find the form. Gives how often each status came. */
+export async function serveVisitors(url: string, login: Login, visited: AbortController): Promise<ReadonlyMap<number, number>> {
+  if (process.env.PORT !== undefined) {
+    console.log(`${url} for ${login.user}, password ${login.password}`);
+    return new Map();
+  }
+  const statuses = await visit(url, login, VISITORS);
+  visited.abort();
+  return statuses;
+}
+
+/** What became of the visitors' forms: each that was accepted is in the topic. */
+export function outcomeOf(statuses: ReadonlyMap<number, number>, { length: stored }: readonly Feedback[]): Outcome {
+  const count = (status: number): number => statuses.get(status) ?? 0;
+  return {
+    line: `202 × ${count(202)}, 400 × ${count(400)}, 401 × ${count(401)}, records in the topic ${stored}`,
+    ok: process.env.PORT !== undefined || stored === count(202),
+  };
+}
+
 /** Visitors who send `count` forms, one in ten without signing in and one in ten with a field left out; gives how often each status came. */
-export async function visit(url: string, login: Login, count: number): Promise<ReadonlyMap<number, number>> {
+async function visit(url: string, login: Login, count: number): Promise<ReadonlyMap<number, number>> {
   const statuses = new Map<number, number>();
   for (let visitor = 0; visitor < count; visitor++) {
     const fields = { name: `visitor ${visitor}`, ...(visitor % 10 === 5 ? {} : { stars: String(1 + (visitor % 5)) }), comment: '' };

@@ -202,13 +202,7 @@ export class ConsumerHandle {
           reject(fromLibrdkafka('Cannot read committed offsets', error, (message, options) => new CommitError(message, options)));
           return;
         }
-        const byPlace = new Map(answer.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
-        resolve(
-          partitions.map(({ topic, partition }) => {
-            const offset = byPlace.get(`${topic}/${partition}`);
-            return offset !== undefined && offset >= 0 ? offset : undefined;
-          }),
-        );
+        resolve(offsetsOf(partitions, answer));
       });
     });
   }
@@ -277,13 +271,7 @@ export class ConsumerHandle {
           reject(fromLibrdkafka('Cannot look up offsets by time', error, (message, options) => new ConsumeError(message, options)));
           return;
         }
-        const byPlace = new Map(answer.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
-        resolve(
-          partitions.map(({ topic, partition }) => {
-            const offset = byPlace.get(`${topic}/${partition}`);
-            return offset !== undefined && offset >= 0 ? offset : undefined;
-          }),
-        );
+        resolve(offsetsOf(partitions, answer));
       });
     });
   }
@@ -338,6 +326,18 @@ export class ConsumerHandle {
     clearTimeout(timer);
     return clean;
   }
+}
+
+/** What an answer says of each partition; undefined where it has no offset. */
+function offsetsOf(
+  partitions: readonly TopicPartition[],
+  answer: readonly (TopicPartition & { readonly offset?: number })[],
+): (number | undefined)[] {
+  const byPlace = new Map(answer.map(({ topic, partition, offset }) => [`${topic}/${partition}`, offset]));
+  return partitions.map(({ topic, partition }) => {
+    const offset = byPlace.get(`${topic}/${partition}`);
+    return offset !== undefined && offset >= 0 ? offset : undefined;
+  });
 }
 
 /** The error an offset commit callback carries, undefined for success or for "nothing to commit". */

@@ -161,7 +161,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
 }
 
 /** `RDKAFKA_TOOLKIT_NATIVE`: what was asked for, as far as it can be had. */
-function chooseSource(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE']): 'portable' | 'packed' {
+export function chooseSource(mode: RuntimeVars['RDKAFKA_TOOLKIT_NATIVE']): 'portable' | 'packed' {
   if (mode === 'off') return 'portable';
   const { available, reason } = nativeStatus();
   if (available) return 'packed';

@@ -1,17 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { RecordMetadata } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
 import { ConfigError } from '../errors.ts';
 import { type Health, type HealthOptions, health } from '../metrics/health.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
-import { metricsHandler } from '../metrics/metrics-handler.ts';
-import { endClients } from '../patterns/shutdown.ts';
+import { type MetricsHandler, metricsHandler } from '../metrics/metrics-handler.ts';
+import { type AnyProducer, endClients } from '../patterns/shutdown.ts';
 import type { HeadersInput } from '../serde.ts';
 import { type ProblemAnswer, problemOf } from './problem.ts';
 import { RecordGate } from './record-gate.ts';
-
-/** A producer of any key and value. */
-export type AnyProducer = Producer<never, never>;
 
 /**
  * What an application's context holds, for those who want its type: declare it once.
@@ -69,9 +66,6 @@ export interface ProduceRouteOptions<Request, K, V> {
   /** Requests of the app that may wait for room in the producer's queue; more are answered with 503 at once. @default 1000 */
   readonly maxWaiting?: number | undefined;
 }
-
-/** A handler of node:http for a probe or the metrics. */
-export type ProbeHandler = (request: Pick<IncomingMessage, 'headers' | 'method'>, response: ServerResponse) => Promise<void>;
 
 /**
  * What the app's context holds: the producer, the metrics, the probes. Made by the plugin of a framework.
@@ -149,9 +143,9 @@ export class WebApp {
   }
 
   /** The handlers of the paths that are wanted. */
-  probes(paths: WebPaths = {}): readonly { readonly path: string; readonly handler: ProbeHandler }[] {
-    const live: ProbeHandler = async (_, response) => answerProbe(response, this.health.liveness());
-    const ready: ProbeHandler = async (_, response) => {
+  probes(paths: WebPaths = {}): readonly { readonly path: string; readonly handler: MetricsHandler }[] {
+    const live: MetricsHandler = async (_, response) => answerProbe(response, this.health.liveness());
+    const ready: MetricsHandler = async (_, response) => {
       const report = await this.health.readiness();
       const closing = { name: 'service', ok: !this.#closing, ...(this.#closing ? { reason: 'it is being closed' } : {}) };
       answerProbe(response, { ok: report.ok && closing.ok, checks: [closing, ...report.checks] });

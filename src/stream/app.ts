@@ -1,12 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicPartition } from '../binding/node-rdkafka.ts';
-import { nativeStatus } from '../binding/packed.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import type { DeliveryCallback } from '../client/delivery.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
-import { createConsumer, createProducer, offsetManagerOf } from '../delivery/create-clients.ts';
+import { chooseSource, createConsumer, createProducer, offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FailureOptions } from '../delivery/failure-options.ts';
 import { ClosedError, ConfigError, isToolkitError, StateError, TransactionError } from '../errors.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
@@ -319,13 +318,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   /** Gives the partitions of each table. */
   async #prepareTopics(): Promise<ReadonlyMap<string, number>> {
     if (this.core.tables.size === 0 && this.core.repartitions.length === 0) return new Map();
-    const recovery = new Recovery(this.vars, this.#sourceKind);
-    try {
-      await recovery.connect();
-      return await new InternalTopics(this.core, this.vars, recovery.handle).prepare();
-    } finally {
-      await recovery.close();
-    }
+    return await new InternalTopics(this.core, this.vars).prepare();
   }
 
   /** Until partitions are assigned, all shards are copies. */
@@ -344,7 +337,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   }
 
   get #sourceKind(): 'packed' | 'portable' {
-    return nativeStatus().available && this.vars.RDKAFKA_TOOLKIT_NATIVE !== 'off' ? 'packed' : 'portable';
+    return chooseSource(this.vars.RDKAFKA_TOOLKIT_NATIVE);
   }
 
   async #makeProducer(config: Readonly<Record<string, string | number>>): Promise<AppProducer> {

@@ -5,9 +5,11 @@ import { producerSettings } from '../config/producer-config.ts';
 import { ConfigError, ConnectError, isToolkitError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
+import { changelogHandle } from './changelog.ts';
 import type { StreamCore } from './core.ts';
 
 const POLL_MS = 100;
+const DISCONNECT_MS = 5_000;
 
 /** How changelogs are kept: the latest value of each key; of windows, until they are long closed. */
 const COMPACTED = { 'cleanup.policy': 'compact' } as const;
@@ -28,15 +30,26 @@ function windowRetention(sizeMs: number, graceMs: number): Readonly<Record<strin
 export class InternalTopics {
   readonly #core: StreamCore;
   readonly #vars: RuntimeVars;
-  readonly #handle: Pick<ConsumerHandle, 'metadata'>;
+  readonly #handle: ConsumerHandle;
 
-  constructor(core: StreamCore, vars: RuntimeVars, handle: Pick<ConsumerHandle, 'metadata'>) {
+  constructor(core: StreamCore, vars: RuntimeVars) {
     this.#core = core;
     this.#vars = vars;
-    this.#handle = handle;
+    // Its errors show in what is asked.
+    this.#handle = changelogHandle(vars, 'read_uncommitted', { onEnd: () => undefined, onError: () => undefined });
   }
 
+  /** Called once. */
   async prepare(): Promise<ReadonlyMap<string, number>> {
+    try {
+      await this.#handle.connect(this.#vars.KAFKA_BOOTSTRAP_SERVERS.join(','), this.#timeoutMs, undefined);
+      return await this.#prepare();
+    } finally {
+      await this.#handle.disconnect(DISCONNECT_MS);
+    }
+  }
+
+  async #prepare(): Promise<ReadonlyMap<string, number>> {
     const partitions = new Map<string, number>();
     for (const { topic, from } of this.#core.repartitions) await this.#ensure(topic, await this.#partitionsOf(from), {});
     for (const table of this.#core.tables.values()) {

@@ -59,13 +59,8 @@ export class Recovery {
     this.#source = this.#handle.source(source, new TopicTable(), { key: rawDeserializer, value: rawDeserializer, headers: undefined });
   }
 
-  /** Answers questions about topics, once connected. */
-  get handle(): Pick<ConsumerHandle, 'metadata'> {
-    return this.#handle;
-  }
-
   /** @throws ConnectError when no broker answers in time */
-  async connect(signal?: AbortSignal): Promise<void> {
+  async connect(signal: AbortSignal): Promise<void> {
     const servers = this.#vars.KAFKA_BOOTSTRAP_SERVERS.join(',');
     await Promise.all([this.#handle, this.#asking].map((handle) => handle.connect(servers, this.#timeoutMs, signal)));
   }
