@@ -71,17 +71,17 @@ export class Pipeline {
   readonly #environment: Environment;
   #sources = 0;
 
-  private constructor(context: FaultContext, input: string, output: string, environment: Environment) {
+  private constructor(context: FaultContext, input: string, output: string, environment: Environment, keys: number) {
     this.#context = context;
     this.input = input;
     this.output = output;
-    this.ledger = new Ledger(input, KEYS);
+    this.ledger = new Ledger(input, keys);
     this.#environment = environment;
   }
 
-  static async onReal(context: FaultContext, environment: Environment = {}): Promise<Pipeline> {
+  static async onReal(context: FaultContext, environment: Environment = {}, keys: number = KEYS): Promise<Pipeline> {
     const { bootstrapServers } = await context.cluster();
-    const pipeline = Pipeline.#make(context, bootstrapServers, environment);
+    const pipeline = Pipeline.#make(context, bootstrapServers, environment, keys);
     const topics = [pipeline.input, pipeline.output].map((topic) => ({ topic, partitions: PARTITIONS, replicationFactor: 3 }));
     await createTopics(bootstrapServers, topics);
     return pipeline;
@@ -93,10 +93,10 @@ export class Pipeline {
     return pipeline;
   }
 
-  static #make(context: FaultContext, bootstrapServers: string, environment: Environment): Pipeline {
+  static #make(context: FaultContext, bootstrapServers: string, environment: Environment, keys = KEYS): Pipeline {
     const name = randomUUID().slice(0, 8);
     const own = { KAFKA_BOOTSTRAP_SERVERS: bootstrapServers, APP_NAME: `faults-${name}` };
-    return new Pipeline(context, `in-${name}`, `out-${name}`, { ...ENVIRONMENT, ...own, ...environment });
+    return new Pipeline(context, `in-${name}`, `out-${name}`, { ...ENVIRONMENT, ...own, ...environment }, keys);
   }
 
   /** The runtime variables of this pipeline's clients, for one of the patterns. */

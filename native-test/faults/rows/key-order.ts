@@ -5,13 +5,15 @@ import { Pipeline } from '../pipeline.ts';
 
 const RECORDS_PER_SECOND = 1_000;
 const CONCURRENCY = 64;
+/** So few that two records of a key are often handled at once where nothing forbids it. */
+const KEYS = 10;
 const SESSION = { CONSUMER_HEARTBEAT_TIMEOUT_SECONDS: '3' } as const;
 
 /** Members come and go every second and a half while each handles many records at once. */
 async function run(context: FaultContext): Promise<Outcome> {
   const rebalances = context.choose(3, 100);
-  const pipeline = await Pipeline.onReal(context, SESSION);
-  const control = await Pipeline.onReal(context, SESSION);
+  const pipeline = await Pipeline.onReal(context, SESSION, KEYS);
+  const control = await Pipeline.onReal(context, SESSION, KEYS);
   const options = { concurrency: CONCURRENCY, order: 'key', pauseMs: 0 } as const;
   await Promise.all([
     pipeline.start('async', options),
