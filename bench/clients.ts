@@ -119,6 +119,14 @@ export function programOf(
   return { file: `contenders/${program}-${FILE_MODES[mode] ?? mode}.js`, environment: environment ?? {} };
 }
 
+/** Modes whose contenders can wait until all records are in the client's memory. */
+export const PREFETCHABLE: readonly Mode[] = ['pool', 'pool-heavy', 'decode', 'projection'];
+
+/** Whether a client reads by the toolkit's consumer, whose queue can hold all records of a run. */
+export function canPrefetch(client: ClientName): boolean {
+  return client.startsWith('rdkafka-toolkit') || client === 'avsc';
+}
+
 /** Whether a client cannot talk to the embedded broker. */
 export function needsRealKafka(client: ClientName): boolean {
   return entries[client].realKafkaOnly === true;

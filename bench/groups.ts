@@ -16,10 +16,10 @@ export type Figure =
   | 'rssMb';
 
 /** What tells what a row was measured on, without who was measured. Records and bytes of Avro runs follow from the others. */
-export function shapeKey({ mode, records, recordBytes, headers, compression, partitions, rate }: Row): string {
+export function shapeKey({ mode, records, recordBytes, headers, compression, partitions, rate, prefetched }: Row): string {
   // One at a time or many at once: such references take fewer records.
   const count = ownReference(mode) === undefined ? records : 0;
-  return [mode, count, recordBytes, headers, compression, partitions, rate ?? ''].join(' ');
+  return [mode, count, recordBytes, headers, compression, partitions, rate ?? '', prefetched ? 'prefetched' : ''].join(' ');
 }
 
 /** Rows by contestant, mode and shape, in the order they came. */

@@ -1,4 +1,5 @@
 import { type Environment, parseRuntimeVars, type RuntimeVars } from 'rdkafka-toolkit';
+import type { FieldCount } from './avro/records.ts';
 import type { ClientName } from './clients.ts';
 import type { Mode } from './modes.ts';
 import type { Shape } from './shape.ts';
@@ -27,6 +28,10 @@ export interface Job extends Contestant, Shape {
   readonly whole: boolean;
   /** Records a second, in modes that have a rate. */
   readonly rate: number | null;
+  /** Of the Avro records. */
+  readonly fields: FieldCount;
+  /** Whether all records are in the client's memory before the clock starts. */
+  readonly prefetched: boolean;
 }
 
 /** What a contender's process answers. */
@@ -65,6 +70,7 @@ export interface RunInfo {
 export interface Row extends Omit<Report, 'faults' | 'config'>, Contestant, Shape {
   readonly mode: Mode;
   readonly rate: number | null;
+  readonly prefetched: boolean;
   readonly repeat: number;
   /** In the first repeat only, since it does not change. */
   readonly config: Readonly<Record<string, unknown>> | null;

@@ -48,8 +48,17 @@ async function runAll(options: BenchOptions, broker: Broker, info: RunInfo): Pro
   const runs = planRuns(options);
   const topics = new Topics(broker, { ...options, registryUrl: registry.url });
   const { bootstrapServers } = broker;
-  const { loadSeconds } = options;
-  const target: Bench = { topics, bootstrapServers, registryUrl: registry.url, info, loadSeconds, signal: stopSignal() };
+  const { loadSeconds, fields, prefetched } = options;
+  const target: Bench = {
+    topics,
+    bootstrapServers,
+    registryUrl: registry.url,
+    info,
+    fields,
+    prefetched,
+    loadSeconds,
+    signal: stopSignal(),
+  };
   const bar = process.stderr.isTTY
     ? new cliProgress.SingleBar({ format: '{bar} {value}/{total} {name}', stream: process.stderr, clearOnComplete: true })
     : undefined;

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { ConfigError } from 'rdkafka-toolkit';
+import { FIELD_COUNTS, type FieldCount } from './avro/records.ts';
 import type { BrokerChoice } from './broker.ts';
-import { CLIENTS, type ClientName, cannotRun, needsRealKafka, ownReference } from './clients.ts';
+import { CLIENTS, type ClientName, cannotRun, canPrefetch, needsRealKafka, ownReference, PREFETCHABLE } from './clients.ts';
 import type { Contestant } from './job.ts';
 import { DEFAULT_MODES, MODES, type Mode } from './modes.ts';
 import { preparePeer } from './peers.ts';
@@ -22,13 +23,16 @@ npm run bench -- tune                         which runtime variables to set on 
   --verbose        prints the settings of every client
 
 What is measured in every combination, a list each:
-  --records LIST        records a run (default 400000; Avro modes take half, sync and others a fraction)
+  --records LIST        records a run (default 400000; sync, pool-heavy and others take a fraction)
   --record-bytes LIST   key and value (default 150)
   --headers LIST        of every record (default 0)
   --compression LIST    of ${COMPRESSIONS.join(',')} (default none)
   --partitions LIST     of each topic (default 4 on a real Kafka, 32 on the embedded broker)
   --topics N            over which the records are spread (default 1)
   --rates LIST          records a second of the modes latency (default 10,1000) and batch-timeout (default 0,1,10,1000)
+  --fields N            of the Avro records: 9 (145 bytes) or 20 (280 bytes) (default 9)
+  --prefetched          starts the clock when all records are in the client's memory and the broker is idle; only the toolkit's own clients
+                        can, in ${PREFETCHABLE.join(', ')}
   --seconds N           how long a load of latency lasts (default 10)
 
   --sweep VAR=A,B  measures the toolkit with its defaults beside the toolkit with each value; may be given again
@@ -57,6 +61,8 @@ export interface BenchOptions {
   readonly shapes: readonly Shape[];
   readonly topics: number;
   readonly rates: readonly number[] | undefined;
+  readonly fields: FieldCount;
+  readonly prefetched: boolean;
   readonly loadSeconds: number;
   readonly repeats: number;
   readonly json: string | undefined;
@@ -79,6 +85,8 @@ const options = {
   partitions: { type: 'string' },
   topics: { type: 'string', default: '1' },
   rates: { type: 'string' },
+  fields: { type: 'string', default: '9' },
+  prefetched: { type: 'boolean', default: false },
   seconds: { type: 'string', default: '10' },
   sweep: { type: 'string', multiple: true },
   kafka: { type: 'boolean', default: false },
@@ -111,12 +119,20 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   const rest = {
     topics: counts('--topics', values.topics, faults)[0]!,
     rates: values.rates === undefined ? undefined : counts('--rates', values.rates, faults, 0),
+    fields: FIELD_COUNTS.find((fields) => String(fields) === values.fields) ?? 9,
+    prefetched: values.prefetched,
     loadSeconds: counts('--seconds', values.seconds, faults)[0]!,
     repeats: counts('--repeats', values.repeats ?? (values.smoke ? '1' : '5'), faults)[0]!,
   };
+  if (!FIELD_COUNTS.some((fields) => String(fields) === values.fields))
+    faults.push(`Expected --fields to be ${FIELD_COUNTS.join(' or ')}, got "${values.fields}"`);
+  const notPrefetchable = values.prefetched ? modes.filter((mode) => !PREFETCHABLE.includes(mode)) : [];
+  if (notPrefetchable.length > 0)
+    faults.push(`Expected --prefetched with modes of ${PREFETCHABLE.join(', ')}, got ${notPrefetchable.join(', ')}`);
   const peers = parsePeers(values.peers, modes, isMock, faults);
   if (faults.length > 0) throw new ConfigError(faults);
-  const clients = CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.clients.includes(client));
+  const asked = CLIENTS.filter((client) => client === 'rdkafka-toolkit' || peers.clients.includes(client));
+  const clients = values.prefetched ? asked.filter(canPrefetch) : asked;
   return {
     broker: { bootstrapServers, kafka: values.kafka },
     modes,

@@ -19,12 +19,13 @@ export function formatWhole(value: number): string {
 }
 
 /** What a row was measured on, in words: the mode and what is not the default. */
-export function describeShape({ mode, recordBytes, headers, compression, rate, partitions }: Row): string {
+export function describeShape({ mode, recordBytes, headers, compression, rate, partitions, prefetched }: Row): string {
   const parts: string[] = [mode];
   if (rate !== null) parts.push(`${whole.format(rate)}/s`);
   else parts.push(`${whole.format(recordBytes)} B`, `${partitions} p`);
   if (headers > 0) parts.push(`${headers} headers`);
   if (compression !== 'none') parts.push(compression);
+  if (prefetched) parts.push('prefetched');
   return parts.join(', ');
 }
 

@@ -3,6 +3,7 @@ import { ToolkitError } from 'rdkafka-toolkit';
 import { consumerSettings } from '../src/config/consumer-config.ts';
 import { producerSettings } from '../src/config/producer-config.ts';
 import { redactConfig } from '../src/config/redact.ts';
+import type { FieldCount } from './avro/records.ts';
 import { cannotRun, programOf } from './clients.ts';
 import { type Contestant, type Job, type JobSettings, type Report, type Row, type RunInfo, varsOf } from './job.ts';
 import { hasRate, inputOf, type Mode } from './modes.ts';
@@ -89,6 +90,10 @@ export interface Bench {
   readonly bootstrapServers: string;
   readonly registryUrl: string;
   readonly info: RunInfo;
+  /** Of the Avro records. */
+  readonly fields: FieldCount;
+  /** Whether all records are in the client's memory before the clock starts. */
+  readonly prefetched: boolean;
   /** How long a fixed load lasts. */
   readonly loadSeconds: number;
   readonly signal: AbortSignal;
@@ -101,13 +106,15 @@ export async function makeRun(run: PlannedRun, number: number, bench: Bench): Pr
   const outputTopics = single ? [await bench.topics.single(SINGLE_PARTITIONS)] : place.outputTopics;
   const { client, vars, mode, rate, repeat } = run;
   const records = recordsOf(run, place, bench.loadSeconds);
-  const { bootstrapServers, registryUrl } = bench;
+  const { bootstrapServers, registryUrl, fields, prefetched } = bench;
   const job: Job = {
     ...place.shape,
     client,
     vars,
     mode,
     rate,
+    fields,
+    prefetched,
     bootstrapServers,
     registryUrl,
     groupId: `bench-${process.pid}-${Date.parse(bench.info.startedAt).toString(36)}-${number}`,
@@ -130,6 +137,7 @@ export async function makeRun(run: PlannedRun, number: number, bench: Bench): Pr
       compression,
       partitions,
       rate,
+      prefetched,
       repeat,
       ...figures,
       config: repeat > 1 ? null : Object.keys(config).length > 0 ? config : librdkafkaSettings(job),

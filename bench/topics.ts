@@ -5,14 +5,8 @@ import { type InputKind, inputOf, type Mode } from './modes.ts';
 import { RecordMaker } from './records.ts';
 import { fitMock, type Shape, shapeName } from './shape.ts';
 
-/** Fields of the Avro records. */
-const AVRO_FIELDS: FieldCount = 9;
-
-/** An Avro pipeline takes so much longer than reading that it is measured on fewer records. */
-const AVRO_SHARE = 1 / 2;
-
-/** About what a record of {@link AVRO_FIELDS} fields takes, for the room that the mock cluster needs. */
-const AVRO_BYTES = 145;
+/** About what an Avro record takes, for the room that the mock cluster needs. */
+const AVRO_BYTES: Readonly<Record<FieldCount, number>> = { 9: 145, 20: 280 };
 
 /** The topics that runs of one shape and kind of input share. */
 export interface Place {
@@ -28,6 +22,8 @@ export interface TopicPlan {
   readonly shapes: readonly Shape[];
   /** Over how many topics records are spread. */
   readonly topics: number;
+  /** Of the Avro records. */
+  readonly fields: FieldCount;
   readonly registryUrl: string;
 }
 
@@ -64,9 +60,8 @@ export class Topics {
   async #prepare(kind: InputKind, asked: Shape): Promise<void> {
     const key = keyOf(kind, asked);
     if (this.#places.has(key)) return;
-    const { topics } = this.#plan;
-    const wanted =
-      kind === 'avro' ? { ...asked, records: Math.ceil(asked.records * AVRO_SHARE), recordBytes: AVRO_BYTES, headers: 0 } : asked;
+    const { topics, fields } = this.#plan;
+    const wanted = kind === 'avro' ? { ...asked, recordBytes: AVRO_BYTES[fields], headers: 0 } : asked;
     const shape = this.#broker.kind === 'mock' && kind !== 'none' ? fitMock(wanted, topics) : wanted;
     const names = (end: string, length: number): string[] => Array.from({ length }, (_, number) => `${this.#run}-${key}-${end}-${number}`);
     const inputTopics = kind === 'none' ? [] : names('in', topics);
@@ -92,14 +87,15 @@ export class Topics {
   async #fillAvro(topics: readonly string[], shape: Shape): Promise<number> {
     const vars = this.#vars();
     const registry = createSchemaRegistry({ vars });
-    const valueSchema = tripSchemas[AVRO_FIELDS];
-    await registry.register(subjectOf(AVRO_FIELDS), valueSchema.text);
+    const { fields } = this.#plan;
+    const valueSchema = tripSchemas[fields];
+    await registry.register(subjectOf(fields), valueSchema.text);
     await using producer = await createAvroProducer({ vars, registry, valueSchema, config: fillSettings(shape) });
     const places = topics.length * shape.partitions;
     let bytes = 0;
     const sampled = Math.min(shape.records, 1_000);
     for (let id = 0; id < shape.records; id++) {
-      const value = makeTrip(id, AVRO_FIELDS);
+      const value = makeTrip(id, fields);
       if (id < sampled) bytes += 13 + valueSchema.type.toBuffer(value).length;
       const place = id % places;
       const topic = topics[Math.floor(place / shape.partitions)]!;

@@ -113,13 +113,15 @@ export async function runTune(args: readonly string[]): Promise<number> {
   const found = await lookAt(options, broker);
   const own: Mode[] = found === undefined ? ['batch', 'produce'] : ['produce'];
   const shape = found === undefined ? options.shape : { ...options.shape, recordBytes: found.shape.recordBytes };
-  const topics = new Topics(broker, { modes: own, shapes: [shape], topics: 1, registryUrl: registry.url });
+  const topics = new Topics(broker, { modes: own, shapes: [shape], topics: 1, fields: 9, registryUrl: registry.url });
   await topics.prepare();
   const target: Bench = {
     topics: { of: (mode, given) => (mode === 'read' ? found! : topics.of(mode, given)), single: (partitions) => topics.single(partitions) },
     bootstrapServers: broker.bootstrapServers,
     registryUrl: registry.url,
     info: runInfo(['rdkafka-toolkit'], broker),
+    fields: 9,
+    prefetched: false,
     loadSeconds: 1,
     signal: stopSignal(),
   };

@@ -1,10 +1,14 @@
 import avro from 'avsc';
-import { type Trip, tripSchemas } from './records.ts';
+import { type FieldCount, type Trip, tripSchemas } from './records.ts';
 
 /** avsc as its documentation says, and Confluent's wire format around it. */
 export class PlainAvro {
-  readonly type: avro.Type = avro.Type.forSchema(JSON.parse(tripSchemas[9].text) as avro.Schema);
+  readonly type: avro.Type;
   #id = 0;
+
+  constructor(fields: FieldCount) {
+    this.type = avro.Type.forSchema(JSON.parse(tripSchemas[fields].text) as avro.Schema);
+  }
 
   decode(value: Buffer): Trip {
     this.#id = value.readUInt32BE(1);

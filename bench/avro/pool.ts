@@ -10,13 +10,14 @@ import {
 import type { ClientName } from '../clients.ts';
 import type { Meter } from '../contender.ts';
 import { type Job, varsOf } from '../job.ts';
+import { inputConfig, prefetch } from '../prefetch.ts';
 
 const LOOK_MS = 2;
 
 type PoolOptions = Pick<RunPoolOptions<unknown, unknown, unknown>, 'handler' | 'mode' | 'concurrency'>;
 
 /** `…-inline` handles on the event loop, `…-pool-<workers>` in workers, any other name is `auto`. */
-export function poolOptions(client: ClientName, handler: 'charge' | 'heavy' | 'light'): PoolOptions {
+export function poolOptions(client: ClientName, handler: 'charge' | 'charge-20' | 'heavy' | 'light'): PoolOptions {
   const [, workers] = /-pool-(\d+)$/.exec(client) ?? [];
   const mode = workers !== undefined ? 'pool' : client.endsWith('-inline') ? 'inline' : 'auto';
   return { mode, concurrency: Number(workers ?? 2), handler: new URL(`handlers/${handler}.js`, import.meta.url) };
@@ -26,8 +27,9 @@ export function poolOptions(client: ClientName, handler: 'charge' | 'heavy' | 'l
 export async function measurePool(job: Job, meter: Meter, options: PoolOptions): Promise<string[]> {
   const vars = varsOf(job);
   const registry = createSchemaRegistry({ vars });
-  const consumer = await createConsumer({ vars, topics: job.inputTopics });
+  const consumer = await createConsumer({ vars, topics: job.inputTopics, config: inputConfig(job) });
   const producer = job.mode === 'pipeline' ? await createProducer({ vars }) : undefined;
+  const taken = (await prefetch(job, consumer)).length;
   const stop = new AbortController();
   const pool = createPoolRunner({
     consumer,
@@ -41,8 +43,8 @@ export async function measurePool(job: Job, meter: Meter, options: PoolOptions):
   const ended = pool.run();
   const watch = (async () => {
     while (pool.stats().handledRecords === 0) await sleep(LOOK_MS);
-    meter.start(pool.stats().handledRecords);
-    while (pool.stats().handledRecords < job.records) await sleep(LOOK_MS);
+    meter.start(taken + pool.stats().handledRecords);
+    while (pool.stats().handledRecords < job.records - taken) await sleep(LOOK_MS);
     await producer?.flush({ timeoutMs: 60_000 });
     meter.stop();
     stop.abort();

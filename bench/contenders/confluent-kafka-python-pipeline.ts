@@ -13,7 +13,7 @@ const SCRIPT = new URL('../../../bench/contenders/confluent-kafka-pipeline.py', 
 answer(async (job) => {
   const vars = varsOf(job);
   const settings = { consumer: consumerSettings(vars), producer: producerSettings(vars) };
-  const input = JSON.stringify({ ...job, settings, schema: JSON.parse(tripSchemas[9].text) });
+  const input = JSON.stringify({ ...job, settings, schema: JSON.parse(tripSchemas[job.fields].text) });
   const { output, rssMb } = await runProgram('python3', [fileURLToPath(SCRIPT)], input);
   const { recordsPerSecond, cpuMicrosPerRecord, delivered } = JSON.parse(output) as Record<
     'recordsPerSecond' | 'cpuMicrosPerRecord' | 'delivered',

@@ -4,7 +4,7 @@ import { contend } from '../contender.ts';
 import { connectConsumer, eachBatch } from './kafkajs-client.ts';
 
 contend(async (job, meter) => {
-  const codec = new PlainAvro();
+  const codec = new PlainAvro(job.fields);
   const consumer = await connectConsumer(job, meter);
   let sum = 0;
   let count = 0;

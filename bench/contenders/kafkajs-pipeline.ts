@@ -6,7 +6,7 @@ import { connectConsumer, connectProducer, eachBatch, SEND } from './kafkajs-cli
 
 /** Each batch is produced with one request, and its offsets resolved by KafkaJS itself once that is acknowledged. */
 contend(async (job, meter) => {
-  const codec = new PlainAvro();
+  const codec = new PlainAvro(job.fields);
   const producer = await connectProducer(job, meter);
   const consumer = await connectConsumer(job, meter);
   let sum = 0;

@@ -4,7 +4,7 @@ import { contend } from '../contender.ts';
 import { connectConsumer, consumeBatches, disconnect, LastOffsets } from './node-rdkafka-client.ts';
 
 contend(async (job, meter) => {
-  const codec = new PlainAvro();
+  const codec = new PlainAvro(job.fields);
   const last = new LastOffsets();
   const consumer = await connectConsumer(job);
   let sum = 0;

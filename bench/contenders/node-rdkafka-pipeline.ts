@@ -4,7 +4,7 @@ import { contend } from '../contender.ts';
 import { copyRecords } from './node-rdkafka-loop.ts';
 
 contend(async (job, meter) => {
-  const codec = new PlainAvro();
+  const codec = new PlainAvro(job.fields);
   let sum = 0;
   const faults = await copyRecords(job, meter, ({ value }) => {
     const trip = codec.decode(value as Buffer);

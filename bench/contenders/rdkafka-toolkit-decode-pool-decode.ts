@@ -2,6 +2,7 @@ import { consumeMessageBatch, createConsumer, createDecodePool, createSchemaRegi
 import { fareFaults, type Trip } from '../avro/records.ts';
 import { contend } from '../contender.ts';
 import { varsOf } from '../job.ts';
+import { inputConfig, prefetch } from '../prefetch.ts';
 
 /** Batches that are being decoded at once: one more than there are workers. */
 const AHEAD = 2;
@@ -12,12 +13,14 @@ contend(async (job, meter) => {
   const columns = job.client === 'rdkafka-toolkit-decode-columns';
   const decoder = new URL('../avro/handlers/trip-decoder.js', import.meta.url);
   await using pool = await createDecodePool<Trip>({ decoder, registry: createSchemaRegistry({ vars }), concurrency: 1 });
-  const consumer = await createConsumer({ vars, topics: job.inputTopics });
+  const consumer = await createConsumer({ vars, topics: job.inputTopics, config: inputConfig(job) });
+  const first = await prefetch(job, consumer);
   let sum = 0;
+  for (const { fare } of await pool.decodeBatch(first)) sum += fare;
   const pending: Promise<void>[] = [];
-  for (let count = 0; count < job.records; ) {
+  for (let count = first.length; count < job.records; ) {
     const records = await consumeMessageBatch(consumer, undefined, { count: Math.min(1_000, job.records - count), timeoutMs: 60_000 });
-    if (!meter.started) meter.start(records.length);
+    if (!meter.started) meter.start(count + records.length);
     count += records.length;
     pending.push(
       (async () => {

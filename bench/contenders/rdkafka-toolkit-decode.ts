@@ -2,17 +2,26 @@ import { consumeMessageBatch, createAvroConsumer, createSchemaRegistry, enqueueA
 import { fareFaults, fareSchema, type Trip } from '../avro/records.ts';
 import { contend } from '../contender.ts';
 import { varsOf } from '../job.ts';
+import { inputConfig, prefetch } from '../prefetch.ts';
 
 /** Decodes to objects, or, in the mode `projection`, to one field. */
 contend(async (job, meter) => {
   const vars = varsOf(job);
   const registry = createSchemaRegistry({ vars });
   const valueSchema = job.mode === 'projection' ? fareSchema : undefined;
-  const consumer = await createAvroConsumer<string | null, Pick<Trip, 'fare'>>({ vars, topics: job.inputTopics, registry, valueSchema });
+  const consumer = await createAvroConsumer<string | null, Pick<Trip, 'fare'>>({
+    vars,
+    topics: job.inputTopics,
+    registry,
+    valueSchema,
+    config: inputConfig(job),
+  });
+  const first = await prefetch(job, consumer);
   let sum = 0;
-  for (let count = 0; count < job.records; ) {
+  for (const { value } of first) sum += value.fare;
+  for (let count = first.length; count < job.records; ) {
     const records = await consumeMessageBatch(consumer, undefined, { count: Math.min(1_000, job.records - count), timeoutMs: 60_000 });
-    if (!meter.started) meter.start(records.length);
+    if (!meter.started) meter.start(count + records.length);
     for (const { value } of records) sum += value.fare;
     count += records.length;
     enqueueAutoCommits(consumer, records);

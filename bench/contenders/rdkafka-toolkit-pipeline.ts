@@ -9,7 +9,7 @@ async function byHand(job: Job, meter: Meter): Promise<string[]> {
   const registry = createSchemaRegistry({ vars });
   const topic = job.outputTopics[0]!;
   const consumer = await createAvroConsumer<string | null, Trip>({ vars, topics: job.inputTopics, registry });
-  const producer = await createAvroProducer({ vars, registry, valueSchema: tripSchemas[9], preload: [topic] });
+  const producer = await createAvroProducer({ vars, registry, valueSchema: tripSchemas[job.fields], preload: [topic] });
   let sum = 0;
   const output = ({ key, value }: { readonly key: string | null; readonly value: Trip }) => {
     sum += value.fare;
@@ -31,5 +31,7 @@ async function byHand(job: Job, meter: Meter): Promise<string[]> {
 }
 
 contend((job, meter) =>
-  job.client === 'rdkafka-toolkit' ? byHand(job, meter) : measurePool(job, meter, poolOptions(job.client, 'charge')),
+  job.client === 'rdkafka-toolkit'
+    ? byHand(job, meter)
+    : measurePool(job, meter, poolOptions(job.client, job.fields === 9 ? 'charge' : 'charge-20')),
 );

@@ -18,6 +18,7 @@ function rowsOf(client: ClientName, rates: readonly number[], cpuMicrosPerRecord
     compression: 'none',
     partitions: 4,
     rate: null,
+    prefetched: false,
     repeat: index + 1,
     recordsPerSecond,
     cpuMicrosPerRecord,

@@ -24,13 +24,40 @@ describe('options of a bench', () => {
     assert.equal(options.shapes.length, 12);
   });
 
+  test('leave out who cannot fetch ahead, and refuse modes where nobody can', () => {
+    const options = parseBenchOptions(['--modes', 'decode', '--peers', 'node-rdkafka,avsc', '--prefetched', '--fields', '20'], undefined)!;
+    assert.deepEqual(
+      options.contestants.map(({ client }) => client),
+      ['rdkafka-toolkit', 'avsc'],
+    );
+    assert.equal(options.fields, 20);
+    assert.throws(() => parseBenchOptions(['--modes', 'decode,produce', '--prefetched'], undefined), /--prefetched .* got produce/);
+  });
+
   test('report all faults at once', () => {
-    const args = ['--modes', 'fast', '--records', '0', '--compression', 'rar', '--gate', 'batch', '--sweep', 'X', '--repeats', 'many'];
+    const args = [
+      '--modes',
+      'fast',
+      '--records',
+      '0',
+      '--compression',
+      'rar',
+      '--gate',
+      'batch',
+      '--sweep',
+      'X',
+      '--repeats',
+      'many',
+      '--fields',
+      '10',
+    ];
     assert.throws(
       () => parseBenchOptions(args, undefined),
       (error) =>
         error instanceof ConfigError &&
-        ['--modes', '--records', '--compression', '--gate', '--sweep', '--repeats'].every((flag) => error.message.includes(flag)),
+        ['--modes', '--records', '--compression', '--gate', '--sweep', '--repeats', '--fields'].every((flag) =>
+          error.message.includes(flag),
+        ),
     );
   });
 

@@ -6,7 +6,7 @@ import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
 import { DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
-import { rawDeserializer } from '../serde.ts';
+import { type Deserializer, rawDeserializer, stringDeserializer } from '../serde.ts';
 import { type AnyConsumer, type AnyProducer, endClients } from './shutdown.ts';
 
 /**
@@ -83,9 +83,13 @@ export class BatchDecodeError<K = unknown, V = unknown, H = unknown> extends Dec
 /** @internal Decodes key and value, so that an error shows where it can be handled. */
 export function decodeNow(record: ConsumerRecord<unknown, unknown, unknown>): void {
   const { key, value } = record.batch.decoders;
-  // Raw bytes cannot fail.
-  if (key !== rawDeserializer) record.key;
-  if (value !== rawDeserializer) record.value;
+  if (canFail(key)) record.key;
+  if (canFail(value)) record.value;
+}
+
+/** Raw bytes and text decode whatever they are: that is left until somebody asks. */
+function canFail(deserializer: Deserializer<unknown>): boolean {
+  return deserializer !== rawDeserializer && deserializer !== stringDeserializer;
 }
 
 /**

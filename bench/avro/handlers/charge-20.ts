@@ -1,0 +1,6 @@
+import type { PoolHandlerFactory } from 'rdkafka-toolkit/worker';
+import { chargeHandler } from '../charge-handler.ts';
+
+const handler: PoolHandlerFactory = chargeHandler(20);
+
+export default handler;

@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Consumer, type ConsumerRecord, consumeMessageBatch, enqueueAutoCommits } from 'rdkafka-toolkit';
+import type { Job } from './job.ts';
+
+/** Room for all records of a run in librdkafka's queue. */
+const QUEUE_FOR_ALL = { 'queued.max.messages.kbytes': 2_097_151, 'queued.min.messages': 10_000_000 } as const;
+
+/** All is there when the process has not grown by this within that time. librdkafka's own count stands behind the records in its queue. */
+const STILL_BYTES = 1_048_576;
+const STILL_MS = 1_000;
+
+/** What a consumer of the input is configured with beside the runtime variables. */
+export function inputConfig({ prefetched }: Job): Readonly<Record<string, number>> {
+  return prefetched ? QUEUE_FOR_ALL : {};
+}
+
+/**
+ * Under `--prefetched`, waits until all records of a run are in the client's memory and its broker is idle. Gives the record that was taken
+ * to begin; none, and no wait, otherwise.
+ */
+export async function prefetch<K, V, H>(job: Job, consumer: Consumer<K, V, H>): Promise<ConsumerRecord<K, V, H>[]> {
+  if (!job.prefetched) return [];
+  const first = await consumeMessageBatch(consumer, undefined, { count: 1, timeoutMs: 60_000 });
+  enqueueAutoCommits(consumer, first);
+  for (let before = 0, now = process.memoryUsage.rss(); now - before > STILL_BYTES; ) {
+    await sleep(STILL_MS);
+    before = now;
+    now = process.memoryUsage.rss();
+  }
+  return first;
+}
