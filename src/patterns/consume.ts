@@ -6,7 +6,7 @@ import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
 import { DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
-import { type Deserializer, rawDeserializer, stringDeserializer } from '../serde.ts';
+import { canFail } from '../serde.ts';
 import { type AnyConsumer, type AnyProducer, endClients } from './shutdown.ts';
 
 /**
@@ -85,11 +85,6 @@ export function decodeNow(record: ConsumerRecord<unknown, unknown, unknown>): vo
   const { key, value } = record.batch.decoders;
   if (canFail(key)) record.key;
   if (canFail(value)) record.value;
-}
-
-/** Raw bytes and text decode whatever they are: that is left until somebody asks. */
-function canFail(deserializer: Deserializer<unknown>): boolean {
-  return deserializer !== rawDeserializer && deserializer !== stringDeserializer;
 }
 
 /**

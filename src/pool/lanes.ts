@@ -22,7 +22,7 @@ export function splitIntoLanes(
 ): (Int32Array | undefined)[] {
   const split: (Int32Array | undefined)[] = new Array<undefined>(lanes).fill(undefined);
   if (lanes === 1 || order === 'none') {
-    split[order === 'none' ? turn % lanes : 0] = Int32Array.from({ length: to - from }, (_, index) => from + index);
+    split[order === 'none' ? turn % lanes : 0] = indexRange(from, to);
     return split;
   }
   const counts = new Int32Array(lanes);
@@ -33,6 +33,17 @@ export function splitIntoLanes(
     split[lane][counts[lane]!++] = index;
   }
   return split.map((indexes, lane) => indexes?.subarray(0, counts[lane]));
+}
+
+let allIndexes = new Int32Array(0);
+
+/** `from … to - 1`, over shared memory that nobody writes to. */
+export function indexRange(from: number, to: number): Int32Array {
+  if (allIndexes.length < to) {
+    allIndexes = new Int32Array(Math.max(1_024, 2 * to));
+    for (let index = 0; index < allIndexes.length; index++) allIndexes[index] = index;
+  }
+  return allIndexes.subarray(from, to);
 }
 
 /** Neighbouring partitions go to different lanes, whichever topic they are of. */
@@ -88,16 +99,14 @@ export function packSegments(segments: readonly Segment[]): PackedCopy {
       const shift = used - from;
       bytes.set(batch.bytes.subarray(from, to), used);
       used += to - from;
-      for (let index = first; index <= last; index++, place++) {
-        starts[place] = batch.starts[index]! + shift;
-        offsets[place] = batch.offsets[index]!;
-        timestamps[place] = batch.timestamps[index]!;
-        keyLengths[place] = batch.keyLengths[index]!;
-        valueLengths[place] = batch.valueLengths[index]!;
-        partitions[place] = batch.partitions[index]!;
-        topicIndexes[place] = batch.topicIndexes[index]!;
-        types[place] = batch.timestampTypes[index]!;
-      }
+      offsets.set(batch.offsets.subarray(first, last + 1), place);
+      timestamps.set(batch.timestamps.subarray(first, last + 1), place);
+      keyLengths.set(batch.keyLengths.subarray(first, last + 1), place);
+      valueLengths.set(batch.valueLengths.subarray(first, last + 1), place);
+      partitions.set(batch.partitions.subarray(first, last + 1), place);
+      topicIndexes.set(batch.topicIndexes.subarray(first, last + 1), place);
+      types.set(batch.timestampTypes.subarray(first, last + 1), place);
+      for (let index = first; index <= last; index++, place++) starts[place] = batch.starts[index]! + shift;
     }
   }
   starts[length] = used;

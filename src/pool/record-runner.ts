@@ -4,7 +4,7 @@ import { ConsumerRecord, type RecordBatch, type RecordDecoders } from '../bindin
 import { type EncodeSettings, encodeRecord, type ProducerRecord, prepareRecord } from '../client/encode-record.ts';
 import { toRawHeaders } from '../client/produce-headers.ts';
 import { StateError } from '../errors.ts';
-import { rawDeserializer, rawSerializer, type Serializer } from '../serde.ts';
+import { canFail, rawDeserializer, rawSerializer, type Serializer } from '../serde.ts';
 import type { PoolContext, PoolEnvironment, PoolHandler, PoolHandlerFactory } from './handler.ts';
 import { loadFactory, notMade } from './load-module.ts';
 import { PackedOutput } from './packed-output.ts';
@@ -103,8 +103,8 @@ export class RecordRunner {
 
   /** So that an error shows before the handler has done anything. */
   #decode(record: ConsumerRecord<unknown, unknown, unknown>): void {
-    if (this.decoders.key !== rawDeserializer) record.key;
-    if (this.decoders.value !== rawDeserializer) record.value;
+    if (canFail(this.decoders.key)) record.key;
+    if (canFail(this.decoders.value)) record.value;
   }
 
   /** A promise only where a schema id must be fetched first. */

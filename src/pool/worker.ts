@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { PackedRecords } from '../binding/packed-records.ts';
 import { RecordBatch } from '../binding/record-batch.ts';
+import { indexRange } from './lanes.ts';
 import { loadHandler, RecordRunner, type RunnerSettings } from './record-runner.ts';
 import { RemoteSchemas } from './schema-channel.ts';
 import { type ThreadError, toThreadError } from './thread-error.ts';
@@ -53,14 +54,9 @@ export default async function handleTask({ length, bytes, columns, topics, progr
   const { decoders } = await runner;
   const batch = new RecordBatch(length, bytes, columns, topics, decoders);
   const startedAt = performance.now();
-  const outcome = await (await runner).run(
-    batch,
-    Int32Array.from({ length }, (_, index) => index),
-    { signal: schemas.signal },
-    (place) => {
-      progress[0] = place;
-    },
-  );
+  const outcome = await (await runner).run(batch, indexRange(0, length), { signal: schemas.signal }, (place) => {
+    progress[0] = place;
+  });
   const error = outcome.error === undefined ? undefined : toThreadError(outcome.error);
   return transferring({ done: outcome.done, error, output: outcome.output, elapsedMs: performance.now() - startedAt });
 }
