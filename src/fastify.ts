@@ -1,7 +1,7 @@
 /** `rdkafka-toolkit/fastify`. */
 export type { CloseAtSignalOptions } from './http/close-at-signal.ts';
 export { closeAtSignal, kafkaPlugin, produceRoute } from './http/fastify.ts';
-export { type DeliveryState, type Problem, UnacknowledgedError } from './http/problem.ts';
+export { type DeliveryState, type Problem, type ProblemAnswer, UnacknowledgedError } from './http/problem.ts';
 export {
   type AppProducer,
   type KafkaTypes,

@@ -20,7 +20,7 @@ export { type AvroSerializerOptions, createAvroSerializer } from './avro/seriali
 export type { SubjectNameStrategy } from './avro/subject-name.ts';
 export { librdkafka, type TopicPartition, type TopicPartitionOffset } from './binding/node-rdkafka.ts';
 export { type NativeStatus, nativeStatus } from './binding/packed.ts';
-export type { ConsumerRecord, DetachedRecord, RecordBatch, TimestampType } from './binding/record-batch.ts';
+export type { ConsumerRecord, DetachedRecord, RecordBatch, RecordDecoders, TimestampType } from './binding/record-batch.ts';
 export type { Consumer } from './client/consumer.ts';
 export type { BatchOptions, WaitOptions } from './client/consumer-settings.ts';
 export {
@@ -49,6 +49,8 @@ export type {
 export type { Producer, ProducerRecord } from './client/producer.ts';
 export type { OAuthBearerToken, TokenProvider } from './client/token-refresher.ts';
 export { type ConfigOptions, getConfig } from './config/get-config.ts';
+export type { LibrdkafkaSettings, RoutedConfig } from './config/librdkafka-config.ts';
+export type { LibrdkafkaValue } from './config/librdkafka-keys.ts';
 export {
   type ClientOptions,
   type ConsumerOptions,
@@ -90,7 +92,15 @@ export type { AnyHandler, MetricsRecorder } from './hooks.ts';
 export type { WatchedConsumer, WatchedProducer } from './metrics/client-metrics.ts';
 export type { CounterNames } from './metrics/definitions.ts';
 export type { Exemplar, MetricsFormat } from './metrics/exposition.ts';
-export { type Health, type HealthCheck, type HealthOptions, type HealthReport, health } from './metrics/health.ts';
+export {
+  type Health,
+  type HealthCheck,
+  type HealthConsumer,
+  type HealthOptions,
+  type HealthProducer,
+  type HealthReport,
+  health,
+} from './metrics/health.ts';
 export { MetricsManager, type MetricsManagerOptions, type WatchedPool } from './metrics/manager.ts';
 export { type MetricsHandler, metricsHandler } from './metrics/metrics-handler.ts';
 export type { PushStatus } from './metrics/push-counts.ts';
@@ -158,6 +168,7 @@ export {
   type Environment,
   parseRuntimeVars,
   type RuntimeVarDescription,
+  type RuntimeVarName,
   type RuntimeVars,
   runtimeVarTable,
 } from './runtime-vars.ts';

@@ -12,5 +12,4 @@ if [ "$(cat "$tool/installed" 2>/dev/null)" != "$typedoc $typescript" ]; then
   npm install --silent --no-save --no-package-lock --ignore-scripts --prefix "$tool" "typedoc@$typedoc" "typescript@$typescript"
   echo "$typedoc $typescript" >"$tool/installed"
 fi
-node "$tool/node_modules/typedoc/bin/typedoc" --tsconfig native-test/docs/typedoc.tsconfig.json --entryPoints src/index.ts --entryPoints src/worker.ts --entryPoints src/testing/index.ts --entryPoints src/stream.ts --entryPoints src/fastify.ts --entryPoints src/express.ts \
-  --excludeInternal --disableSources --treatWarningsAsErrors --readme none --name rdkafka-toolkit --out .cache/api "$@"
+node "$tool/node_modules/typedoc/bin/typedoc" --options native-test/docs/typedoc.json "$@"

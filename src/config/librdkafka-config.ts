@@ -9,7 +9,7 @@ import {
 } from './librdkafka-keys.ts';
 import { redactText } from './redact.ts';
 
-/** librdkafka's settings by name, global and topic ones together; {@link routeConfig} parts them. */
+/** librdkafka's settings by name, global and topic ones together; `routeConfig` parts them. */
 export type LibrdkafkaSettings = Readonly<Record<string, LibrdkafkaValue>>;
 
 /** The two arguments of a node-rdkafka client's constructor. */

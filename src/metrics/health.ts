@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stall } from '../client/events.ts';
 import type { WatchedConsumer, WatchedProducer } from './client-metrics.ts';
 
-type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'groupId' | 'health'> & {
+/** What a probe asks of a consumer. */
+export type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'groupId' | 'health'> & {
   on(event: 'stalled', listener: (stall: Stall) => void): unknown;
 };
-type HealthProducer = Pick<WatchedProducer, 'closed' | 'fatalError'>;
+/** What a probe asks of a producer. */
+export type HealthProducer = Pick<WatchedProducer, 'closed' | 'fatalError'>;
 
 /** One thing that was looked at. */
 export interface HealthCheck {

@@ -100,7 +100,7 @@ export class Agent<K = unknown, V = unknown> {
     return { name, topic: topic.name, handled, errors };
   }
 
-  /** Handles a record; undefined without an output, at once where nothing is to be waited for. */
+  /** @internal Handles a record; undefined without an output, at once where nothing is to be waited for. */
   handle(record: ConsumerRecord<K, V>): Handled | undefined | Promise<Handled | undefined> {
     this.handled++;
     if (this.#feed !== undefined) return this.#feed.handle(record);
@@ -109,7 +109,7 @@ export class Agent<K = unknown, V = unknown> {
     return result === undefined ? undefined : this.outputsOf(result, record);
   }
 
-  /** What a result means: records, or values for the sinks. */
+  /** @internal What a result means: records, or values for the sinks. */
   outputsOf(result: AgentResult, record: ConsumerRecord<K, V> | undefined): readonly Output[] | undefined | Promise<readonly Output[]> {
     if (result === undefined) return undefined;
     if (this.#sinks.length > 0) return this.#sink(result, record);
