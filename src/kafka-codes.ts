@@ -85,7 +85,7 @@ export function isFatalCode(code: number): boolean {
 const hints: ReadonlyMap<number, string> = new Map([
   [kafkaCodes.unknownTopic, 'Create the topic or check its name.'],
   [kafkaCodes.unknownTopicOrPartition, 'Create the topic or check its name.'],
-  [kafkaCodes.unknownPartition, 'Create the topic or check its name.'],
+  [kafkaCodes.unknownPartition, 'The topic has no such partition.'],
   [kafkaCodes.messageTimedOut, 'No broker acknowledged it within PRODUCER_DELIVERY_TIMEOUT_SECONDS.'],
   [kafkaCodes.messageSizeTooLarge, 'The broker or the topic (max.message.bytes) takes no record of this size.'],
   [kafkaCodes.topicAuthorizationFailed, 'The user needs a permission on the topic: Write to produce, Read to consume.'],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { hostname } from 'node:os';
 import { describe, test } from 'node:test';
 import { Counter, Registry } from 'prom-client';
 import {
@@ -100,16 +101,18 @@ describe('the standard metrics', () => {
 });
 
 describe('a metrics manager', () => {
-  test('takes app and job from the runtime variables, and tells both when they are missing', () => {
+  test('takes app and job from the runtime variables; the machine gives the job, and a missing app is told', () => {
     const vars = parseRuntimeVars({ APP_NAME: 'orders', HOSTNAME: 'pod-1' });
     const { app, job } = new MetricsManager({ vars });
     assert.deepEqual({ app, job }, { app: 'orders', job: 'pod-1' });
     assert.throws(
       () => new MetricsManager({ vars: parseRuntimeVars({}) }),
-      (error: unknown) => error instanceof ConfigError && error.faults.length === 2 && /APP_NAME/.test(error.message),
+      (error: unknown) => error instanceof ConfigError && error.faults.length === 1 && /APP_NAME/.test(error.message),
     );
-    assert.throws(() => createMetricsPusher(parseRuntimeVars({})), /HOSTNAME[\s\S]*METRICS_SERVICE_NAME/);
-    const pusher = createMetricsPusher(parseRuntimeVars({ HOSTNAME: 'pod-1', METRICS_SERVICE_NAME: 'cache', METRICS_POD_PORT: '9099' }));
+    assert.equal(new MetricsManager({ vars: parseRuntimeVars({ APP_NAME: 'orders' }) }).job, hostname());
+    assert.throws(() => createMetricsPusher(parseRuntimeVars({})), /METRICS_SERVICE_NAME/);
+    assert.equal(createMetricsPusher(parseRuntimeVars({ DO_METRICS_PUSHING: 'false' })), undefined);
+    const pusher = createMetricsPusher(parseRuntimeVars({ HOSTNAME: 'pod-1', METRICS_SERVICE_NAME: 'cache', METRICS_POD_PORT: '9099' }))!;
     assert.deepEqual([pusher.job, pusher.serviceName, pusher.servicePort, pusher.podPort], ['pod-1', 'cache', 8080, 9099]);
   });
 

@@ -25,11 +25,10 @@ export function register(program: Command): void {
     .command('consume')
     .description('Shows the records of topics, Avro decoded. Reads beside every group and commits nothing.')
     .argument('[topics...]', 'topics to read (default: CONSUME_TOPICS)')
-    .option(
-      '--from <where>',
-      'start, end, an offset, -10 (the last 10 of each partition), or an ISO time',
-      parseStartPoint,
-      parseStartPoint('start'),
+    .addOption(
+      new Option('--from <where>', 'start, end, an offset, -10 (the last 10 of each partition), or an ISO time')
+        .argParser(parseStartPoint)
+        .default(parseStartPoint('start'), 'start'),
     )
     .option('--partition <number>', 'only this partition', parseIndex)
     .option('--count <count>', 'stop after so many records', parseCount)

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { isToolkitError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import { parseSeconds } from './arguments.ts';
@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .description('Looks at the installation and at the services the runtime variables name, and says what is wrong and what to do.')
     .option('--json', 'as JSON')
     .option('--strict', 'warnings are faults')
-    .option('--timeout <seconds>', 'how long a service may take to answer', parseSeconds, 5_000)
+    .addOption(new Option('--timeout <seconds>', 'how long a service may take to answer').argParser(parseSeconds).default(5_000, '5'))
     .addHelpText('after', '\nExit codes: 0 no fault, 1 at least one, 2 wrong arguments.')
     .action(async ({ json = false, strict = false, timeout }: Flags) => {
       const findings = await examine(timeout);

@@ -48,6 +48,9 @@ function readJson(parsed: unknown, number: number, { topic, avro, key, headers, 
     throw new EncodeError(`Expected line ${number} to be a JSON object with a value`);
   }
   const line = parsed as JsonLine;
+  if (line.valueFormat === 'avro' && !avro) {
+    throw new EncodeError(`The value of line ${number} was Avro and would be produced as JSON text: pass --avro or --schema`);
+  }
   return {
     topic,
     key: line.key === undefined ? (key ?? null) : bytesOf(line.key, line.keyFormat),

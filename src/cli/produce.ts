@@ -58,12 +58,15 @@ async function run(topic: string, flags: Flags): Promise<void> {
       produced++;
     }
   } finally {
-    // What was read before a faulty line is delivered all the same.
-    await producer.flush();
-    await producer.close();
+    try {
+      // What was read before a faulty line is delivered all the same.
+      await producer.flush();
+    } finally {
+      await producer.close();
+    }
   }
   producer.throwIfFailed();
-  note(`produced ${produced} records to ${topic}`);
+  note(`produced ${produced} ${produced === 1 ? 'record' : 'records'} to ${topic}`);
 }
 
 /** Lines of standard input, to its end, to `count`, or until the process is told to stop. */

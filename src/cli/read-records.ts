@@ -4,7 +4,7 @@ import type { TopicPartition } from '../binding/node-rdkafka.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import { createConsumer, offsetManagerOf } from '../delivery/create-clients.ts';
-import { NoMessageError, TimeoutError } from '../errors.ts';
+import { ConfigError, NoMessageError, TimeoutError } from '../errors.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
 import { type StartPoint, startOffset } from './start-point.ts';
 
@@ -35,6 +35,10 @@ export async function* readRecords(options: ReadOptions): AsyncGenerator<Consume
   offsetManagerOf(consumer).track(false);
   await assigned(consumer, signal);
   const wanted = consumer.assignment().filter((at) => partition === undefined || at.partition === partition);
+  if (partition !== undefined && wanted.length === 0 && !signal.aborted) {
+    const last = Math.max(...consumer.assignment().map((at) => at.partition));
+    throw new ConfigError([`Expected --partition to be at most ${last} for ${topics.join(', ')}, got ${partition}`]);
+  }
   const remaining = await moveTo(consumer, wanted, from, untilEnd);
   while (!signal.aborted && (!untilEnd || remaining.size > 0)) {
     const record = await nextRecord(consumer, signal);

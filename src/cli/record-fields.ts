@@ -2,9 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { createAvroDeserializer } from '../avro/deserializer.ts';
 import type { SchemaRegistryClient } from '../avro/schema-registry.ts';
 import { peekSchemaId } from '../avro/wire-format.ts';
-import { DecodeError, SchemaRegistryError } from '../errors.ts';
+import { ConfigError, DecodeError } from '../errors.ts';
 import type { Deserializer, RecordContext } from '../serde.ts';
 import type { FieldFormat } from './field-format.ts';
+import { note } from './terminal.ts';
 
 /** A key or value as JSON can hold it. */
 export interface Field {
@@ -18,6 +19,7 @@ export interface Field {
 export class FieldReader {
   readonly #registry: SchemaRegistryClient | undefined;
   readonly #avro: Deserializer<unknown> | undefined;
+  #hinted = false;
 
   constructor(registry: SchemaRegistryClient | undefined) {
     this.#registry = registry;
@@ -25,14 +27,19 @@ export class FieldReader {
     this.#avro = registry === undefined ? undefined : createAvroDeserializer({ registry, types: { long: 'bigint' } });
   }
 
-  /** @throws DecodeError when the bytes are not of that format; SchemaRegistryError when the registry is away */
+  /** @throws DecodeError when the bytes are not of that format; ConfigError without a registry, SchemaRegistryError when it is away */
   async read(bytes: Buffer | null, format: FieldFormat, context: RecordContext): Promise<Field> {
     if (bytes === null) return { value: null, format: undefined };
     if (format === 'base64') return { value: bytes.toString('base64'), format };
     if (format === 'text') return { value: bytes.toString('utf8'), format };
     if (format === 'json') return { value: parseJson(bytes, context), format };
     if (format === 'avro') return this.#readAvro(bytes, context);
-    if (this.#avro !== undefined && peekSchemaId(bytes, 0, bytes.length) !== undefined) {
+    const looksLikeAvro = peekSchemaId(bytes, 0, bytes.length) !== undefined;
+    if (looksLikeAvro && this.#avro === undefined && !this.#hinted) {
+      this.#hinted = true;
+      note(`${placeOf(context)} looks like Avro: set SCHEMA_REGISTRY_URL to see it decoded`);
+    }
+    if (looksLikeAvro && this.#avro !== undefined) {
       try {
         return await this.#readAvro(bytes, context);
       } catch (error) {
@@ -46,7 +53,7 @@ export class FieldReader {
   async #readAvro(bytes: Buffer, context: RecordContext): Promise<Field> {
     const id = peekSchemaId(bytes, 0, bytes.length);
     if (this.#avro === undefined || this.#registry === undefined) {
-      throw new SchemaRegistryError('Expected SCHEMA_REGISTRY_URL to be set: Avro is read by the schemas of the registry');
+      throw new ConfigError(['Expected SCHEMA_REGISTRY_URL to be set: Avro is read by the schemas of the registry']);
     }
     try {
       await this.#avro.prepareAt?.(bytes, 0, bytes.length);

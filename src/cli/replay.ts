@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { DeadLetter, ReplayAction } from '../patterns/replay.ts';
 import { parseCount, parseTime } from './arguments.ts';
-import { printLine, visible } from './terminal.ts';
+import { exitCodes } from './exit-codes.ts';
+import { note, printLine, visible } from './terminal.ts';
 
 interface Flags {
   readonly to?: string;
@@ -55,6 +56,14 @@ async function run(topics: readonly string[], flags: Flags): Promise<void> {
   printLine(
     `${dryRun ? 'would put back' : 'put back'} ${replayed} of ${read} dead letters, ${filtered} left out, ${homeless} without an origin`,
   );
+  if (homeless > 0) {
+    note(
+      dryRun
+        ? 'Those without an origin need a topic: --to'
+        : 'Those without an origin are passed over from now on: name a topic with --to, and --all to see them again',
+    );
+    process.exitCode = exitCodes.failure;
+  }
 }
 
 function isWanted({ record, origin }: DeadLetter, { exception, from, key, since, until }: Flags): boolean {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { describeRuntimeVars, parseRuntimeVars, type RuntimeVarDescription } from '../runtime-vars.ts';
+import { describeRuntimeVars, parseRuntimeVars, type RuntimeVarDescription, type RuntimeVars } from '../runtime-vars.ts';
 import { printLine, styled, visible } from './terminal.ts';
 
 interface Flags {
@@ -17,10 +17,21 @@ export function register(program: Command): void {
     .option('--docs', 'with their effect')
     .option('--json', 'as JSON')
     .action(({ json = false, set = false, docs = false }: Flags) => {
-      const all = describeRuntimeVars(parseRuntimeVars());
+      const { vars, faults } = readVars();
+      const all = describeRuntimeVars(vars);
       const chosen = all.filter(({ source }) => !set || source === 'environment');
       printLine(json ? JSON.stringify(chosen, undefined, 2) : table(chosen, docs));
+      if (faults !== undefined) throw faults;
     });
+}
+
+/** What faulty variables do would not be found where it is looked up because of them: without those, the defaults are listed. */
+function readVars(): { readonly vars: RuntimeVars; readonly faults: unknown } {
+  try {
+    return { vars: parseRuntimeVars(), faults: undefined };
+  } catch (faults) {
+    return { vars: parseRuntimeVars({}), faults };
+  }
 }
 
 function table(vars: readonly RuntimeVarDescription[], docs: boolean): string {

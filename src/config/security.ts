@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ConfigError } from '../errors.ts';
@@ -87,6 +87,26 @@ export function securitySettings(vars: SecurityVars): LibrdkafkaSettings {
     add('sasl.password', vars.SASL_PASSWORD);
   }
   return settings;
+}
+
+/**
+ * Looks whether the files of TLS are there, before librdkafka names one of its own settings.
+ *
+ * @throws ConfigError naming variable and file
+ */
+export function checkTlsFiles(vars: SecurityVars): void {
+  if (!vars.USE_SSL) return;
+  const faults: string[] = [];
+  for (const variable of ['SSL_CA_LOCATION', 'SSL_CERTIFICATE_LOCATION', 'SSL_KEY_LOCATION'] as const) {
+    const path = vars[variable];
+    if (path === undefined || (variable === 'SSL_CA_LOCATION' && path === 'probe')) continue;
+    try {
+      accessSync(path, constants.R_OK);
+    } catch (error) {
+      faults.push(fileFault(variable, path, error));
+    }
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
 }
 
 function listAuthorities(location: string | undefined, faults: string[]): string[] {

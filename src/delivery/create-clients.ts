@@ -6,6 +6,7 @@ import { consumerSettings } from '../config/consumer-config.ts';
 import { type LibrdkafkaSettings, routeConfig, settingValue } from '../config/librdkafka-config.ts';
 import { findLibrdkafkaKey } from '../config/librdkafka-keys.ts';
 import { producerSettings } from '../config/producer-config.ts';
+import { checkTlsFiles } from '../config/security.ts';
 import { ConfigError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import {
@@ -108,6 +109,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
   if (topics.length === 0 || topics.some((topic) => topic === '')) {
     throw new ConfigError(['Expected at least one topic to consume: set CONSUME_TOPICS or pass topics']);
   }
+  checkTlsFiles(vars);
   const settings = consumerSettings(vars, {
     // A topic that is waited for is looked for often; librdkafka's default is five minutes.
     ...(options.missingTopics === 'wait' ? { 'topic.metadata.refresh.interval.ms': 2_000 } : {}),
@@ -234,6 +236,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   options: ProducerOptions<K, V> = {},
 ): Promise<Producer<K, V>> {
   const vars = options.vars ?? parseRuntimeVars();
+  checkTlsFiles(vars);
   const settings = producerSettings(vars, options.config);
   const limit = (key: string): number => Number(effectiveValue(settings, key));
   const transactional = (settingValue(settings, 'transactional.id') ?? '') !== '';

@@ -13,7 +13,7 @@ export interface CloseAtSignalOptions {
    * elsewhere. @default 0
    */
   readonly drainMs?: number | undefined;
-  /** For all of it, in milliseconds; then `closed` rejects with a `ShutdownError`. @default 30000 */
+  /** For all that comes after `drainMs`, in milliseconds; then it rejects with a `ShutdownError`. @default 30000 */
   readonly timeoutMs?: number | undefined;
   /** Closes as a signal does. */
   readonly signal?: AbortSignal | undefined;

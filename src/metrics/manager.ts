@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import {
   Counter,
   type CounterConfiguration,
@@ -32,7 +33,7 @@ export interface WatchedPool {
 export interface MetricsManagerOptions {
   /** Name of the service: the `app` label. @default APP_NAME */
   readonly app?: string | undefined;
-  /** Name of the pod: the `job` label. @default HOSTNAME */
+  /** Name of the pod: the `job` label. @default HOSTNAME, or the machine's own name */
   readonly job?: string | undefined;
   /** Where `startPushingMetrics` pushes to. */
   readonly metricsPusher?: MetricsPusher | undefined;
@@ -260,10 +261,10 @@ export class MetricsManager implements MetricsRecorder {
 
 function identity({ app, job, vars }: MetricsManagerOptions): { readonly app: string; readonly job: string } {
   const from = app !== undefined && job !== undefined ? undefined : (vars ?? parseRuntimeVars());
-  const found = { app: app ?? from?.APP_NAME ?? '', job: job ?? from?.HOSTNAME ?? '' };
+  const found = { app: app ?? from?.APP_NAME ?? '', job: job ?? from?.HOSTNAME ?? hostname() };
   const faults = [
     ...(found.app === '' ? ['Expected APP_NAME, or the option app: the app label of metrics'] : []),
-    ...(found.job === '' ? ['Expected HOSTNAME, or the option job: the job label of metrics'] : []),
+    ...(found.job === '' ? ['Expected the option job not to be empty: the job label of metrics'] : []),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
   return found;

@@ -1,4 +1,5 @@
 import { Resolver } from 'node:dns';
+import { hostname } from 'node:os';
 import { ConfigError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import { PodAddresses } from './pod-addresses.ts';
@@ -106,17 +107,18 @@ export class MetricsPusher {
 }
 
 /**
- * The pusher of the runtime variables: `HOSTNAME`, `METRICS_SERVICE_NAME`, `METRICS_SERVICE_PORT`, `METRICS_POD_PORT`.
+ * The pusher of the runtime variables: `HOSTNAME` (else the machine's own name), `METRICS_SERVICE_NAME`, `METRICS_SERVICE_PORT`,
+ * `METRICS_POD_PORT`; undefined under `DO_METRICS_PUSHING=false`.
  *
- * @throws ConfigError when `HOSTNAME` or `METRICS_SERVICE_NAME` is not set
+ * @throws ConfigError when `METRICS_SERVICE_NAME` is not set
  */
-export function createMetricsPusher(vars: RuntimeVars = parseRuntimeVars(), options: MetricsPusherOptions = {}): MetricsPusher {
-  const { HOSTNAME: job, METRICS_SERVICE_NAME: serviceName, METRICS_SERVICE_PORT: servicePort, METRICS_POD_PORT: podPort } = vars;
-  if (job === undefined || serviceName === undefined) {
-    const missing = [...(job === undefined ? ['HOSTNAME'] : []), ...(serviceName === undefined ? ['METRICS_SERVICE_NAME'] : [])];
-    throw new ConfigError(missing.map((name) => `Expected ${name} to be set to push metrics`));
+export function createMetricsPusher(vars: RuntimeVars = parseRuntimeVars(), options: MetricsPusherOptions = {}): MetricsPusher | undefined {
+  const { HOSTNAME: job = hostname(), METRICS_SERVICE_NAME: serviceName, METRICS_SERVICE_PORT, METRICS_POD_PORT } = vars;
+  if (!vars.DO_METRICS_PUSHING) return undefined;
+  if (serviceName === undefined) {
+    throw new ConfigError(['Expected METRICS_SERVICE_NAME to be set to push metrics, or DO_METRICS_PUSHING=false']);
   }
-  return new MetricsPusher(job, serviceName, servicePort, podPort, options);
+  return new MetricsPusher(job, serviceName, METRICS_SERVICE_PORT, METRICS_POD_PORT, options);
 }
 
 function serverFaults(servers: readonly string[] | undefined): string[] {

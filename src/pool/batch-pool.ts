@@ -130,8 +130,14 @@ export class BatchPool {
   }
 
   async #openThreads(): Promise<WorkerThreads> {
-    this.#threads ??= await WorkerThreads.open(this.#settings);
-    return this.#threads;
+    if (this.#threads !== undefined) return this.#threads;
+    const threads = await WorkerThreads.open(this.#settings);
+    if (this.#closed) {
+      await threads.close();
+      throw new ClosedError('The pool is closed');
+    }
+    this.#threads = threads;
+    return threads;
   }
 
   async #loadRunner(): Promise<RecordRunner> {

@@ -106,8 +106,11 @@ export class DecodePool<V> {
 
   #decode(records: readonly AnyRecord[], fields: readonly string[] | undefined): Promise<DecodeAnswer[]> {
     const tasks: Promise<DecodeAnswer>[] = [];
-    for (let from = 0; from < records.length; from += TASK_RECORDS) {
-      tasks.push(this.#run(records.slice(from, from + TASK_RECORDS), fields));
+    for (let from = 0, to = 0; from < records.length; from = to) {
+      const { topics } = records[from]!.batch;
+      // A task's records have one table of topics: those of two consumers go apart.
+      while (to < records.length && to < from + TASK_RECORDS && records[to]!.batch.topics === topics) to++;
+      tasks.push(this.#run(records.slice(from, to), fields));
     }
     return Promise.all(tasks);
   }

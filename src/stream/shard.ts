@@ -37,6 +37,8 @@ export class Shard {
   /** Latest timestamp it was changed by, in milliseconds since the epoch: what windows expire by. */
   streamTime: number = Number.NEGATIVE_INFINITY;
   recovered = false;
+  /** Grows whenever changes are taken back or the store may be another one: what was derived from its keys must be made anew. */
+  rewinds = 0;
 
   constructor(table: string, partition: number, store: ShardStore, transactional: boolean) {
     this.table = table;
@@ -75,6 +77,7 @@ export class Shard {
     this.#pending.set(key, { value, version });
     const undo = (): void => {
       if (this.#pending.get(key)?.version !== version) return;
+      this.rewinds++;
       if (before === undefined) this.#pending.delete(key);
       else this.#pending.set(key, before);
     };
@@ -109,12 +112,14 @@ export class Shard {
 
   /** The transaction that made the changes came to nothing. */
   abort(): void {
+    this.rewinds++;
     this.#pending.clear();
     this.streamTime = this.#committedTime;
   }
 
   /** Somebody else has the partition: what is not known to be in the changelog is forgotten, the store stays. */
   rest(): void {
+    this.rewinds++;
     if (this.#flushing !== undefined) {
       clearImmediate(this.#flushing);
       this.#flush();

@@ -3,6 +3,7 @@ import type { Shard } from './shard.ts';
 import { KeyedTable, type TableHost, type TableOptions } from './table.ts';
 import type { Turn } from './turn.ts';
 import { type TimeWindow, type WindowKind, windowsOf } from './window.ts';
+import { WindowIndex } from './window-index.ts';
 
 /** Options of {@link WindowedTable}. Aggregates and items are kept as JSON. */
 export interface WindowedTableOptions<K, Item, Aggregate> extends TableOptions<K> {
@@ -22,9 +23,6 @@ export interface WindowValue<Aggregate> extends TimeWindow {
 const START_DIGITS = 16;
 const START_SHIFT = 1e15;
 
-/** How often expired windows are looked for, in milliseconds of the records' time. */
-const EXPIRE_EVERY_MS = 1_000;
-
 type Item = readonly [timestamp: number, item: unknown];
 
 /**
@@ -33,7 +31,7 @@ type Item = readonly [timestamp: number, item: unknown];
  */
 export class WindowedTable<K, I, A> extends KeyedTable<K> {
   readonly #options: WindowedTableOptions<K, I, A>;
-  readonly #expiredAt = new WeakMap<Shard, number>();
+  readonly #indexes = new WeakMap<Shard, WindowIndex>();
   #late = 0;
 
   constructor(name: string, host: TableHost, options: WindowedTableOptions<K, I, A>) {
@@ -79,6 +77,7 @@ export class WindowedTable<K, I, A> extends KeyedTable<K> {
       const bytes = shard.get(key);
       const before = bytes === undefined ? this.#options.initial() : (parse(bytes) as A);
       turn.change(shard, key, json(this.#options.add(before, item)));
+      if (bytes === undefined) this.#indexOf(shard).add(key, end);
     }
   }
 
@@ -95,16 +94,21 @@ export class WindowedTable<K, I, A> extends KeyedTable<K> {
     let place = kept.length;
     while (place > 0 && kept[place - 1]![0] > timestamp) place--;
     turn.change(shard, key, json(kept.toSpliced(place, 0, [timestamp, item])));
+    if (bytes === undefined) this.#indexOf(shard).add(key, timestamp + this.window.sizeMs);
   }
 
-  /** Deletes windows that are closed, now and then. */
-  #expire(shard: Shard, turn: Turn): void {
-    const { streamTime } = shard;
-    if (streamTime < (this.#expiredAt.get(shard) ?? Number.NEGATIVE_INFINITY) + EXPIRE_EVERY_MS) return;
-    this.#expiredAt.set(shard, streamTime);
-    for (const [key, bytes] of shard.entries()) {
-      if (this.#isClosed(this.#endOf(key, bytes), shard)) turn.change(shard, key, null);
+  #indexOf(shard: Shard): WindowIndex {
+    let index = this.#indexes.get(shard);
+    if (index === undefined) {
+      index = new WindowIndex(shard, (key, bytes) => this.#endOf(key, bytes));
+      this.#indexes.set(shard, index);
     }
+    return index;
+  }
+
+  /** Deletes windows that are closed. */
+  #expire(shard: Shard, turn: Turn): void {
+    for (const key of this.#indexOf(shard).takeEnded(shard.streamTime - this.window.graceMs)) turn.change(shard, key, null);
   }
 
   #endOf(key: string, bytes: Buffer): number {
