@@ -98,7 +98,7 @@ export class Assignment<K, V, H> {
     return partitions.map((at, index) => this.buffer.firstOffset(this.#keyOf(at)) ?? fetched[index]);
   }
 
-  /** Nothing of the partition of this record is handed over from now on; {@link halt} it, and say by {@link restUntil} until when. */
+  /** Nothing of the partition is handed over from now on; then {@link halt} it, and say by {@link restUntil} until when. */
   park(topicIndex: number, partition: number): Parked {
     return this.#flow.park({ topic: this.#topics.names[topicIndex]!, partition });
   }
