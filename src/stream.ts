@@ -10,7 +10,8 @@ export type {
   AgentStream,
   Sink,
 } from './stream/agent.ts';
-export { type ProcessingGuarantee, type StreamAppEvents, type StreamAppOptions, StreamAppWrapper } from './stream/app.ts';
+export { StreamAppWrapper } from './stream/app.ts';
+export type { ProcessingGuarantee, StreamAppEvents, StreamAppOptions } from './stream/app-options.ts';
 export { type HarnessRecord, type HarnessSend, StreamHarness, type StreamHarnessOptions } from './stream/harness.ts';
 export { type LmdbStoreOptions, lmdbStore } from './stream/lmdb-store.ts';
 export type { PartitionStatus, RecentError, StreamStatus, TableStatus } from './stream/status.ts';

@@ -81,17 +81,14 @@ export interface ResolvedFailureOptions {
 
 /** @throws ConfigError with every fault of the options */
 export function resolveFailureOptions(options: FailureOptions, vars: FailureVars): ResolvedFailureOptions {
-  const own = options.retryTopics;
-  const retryTopics = own ?? retryTopicsOf(vars);
   const resolved = {
+    ...resolveRetries(options, vars),
     attempts: options.attempts ?? 1,
     backoff: {
       initialMs: options.backoff?.initialMs ?? 100,
       maxMs: options.backoff?.maxMs ?? 10_000,
       jitter: options.backoff?.jitter ?? 0.5,
     },
-    retryTopics,
-    retries: options.retries ?? (own === undefined ? vars.RETRY_COUNT_MAX : own.length),
     deadLetterTopics: options.deadLetterTopics ?? vars.PRODUCE_FAILURE_TOPICS,
     neverRetry: options.neverRetry ?? [DecodeError],
     routes: options.routes ?? [],
@@ -99,6 +96,17 @@ export function resolveFailureOptions(options: FailureOptions, vars: FailureVars
   const faults = faultsOf(resolved);
   if (faults.length > 0) throw new ConfigError(faults);
   return resolved;
+}
+
+/** The retry topics, and how often a record goes to one; not checked. */
+export function resolveRetries(
+  { retryTopics, retries }: FailureOptions,
+  vars: FailureVars,
+): Pick<ResolvedFailureOptions, 'retryTopics' | 'retries'> {
+  return {
+    retryTopics: retryTopics ?? retryTopicsOf(vars),
+    retries: retries ?? (retryTopics === undefined ? vars.RETRY_COUNT_MAX : retryTopics.length),
+  };
 }
 
 function retryTopicsOf(vars: FailureVars): RetryTopic[] {

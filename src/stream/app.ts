@@ -1,13 +1,10 @@
 import { EventEmitter } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicPartition } from '../binding/node-rdkafka.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
-import type { DeliveryCallback } from '../client/delivery.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
-import { chooseSource, createConsumer, createProducer, offsetManagerOf } from '../delivery/create-clients.ts';
-import type { FailureOptions } from '../delivery/failure-options.ts';
-import { ClosedError, ConfigError, isToolkitError, StateError, TransactionError } from '../errors.ts';
+import { createConsumer, offsetManagerOf } from '../delivery/create-clients.ts';
+import { ConfigError, StateError } from '../errors.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
 import { type MetricsPushing, startPushingMetrics } from '../metrics/start-pushing.ts';
 import { enqueueAutoCommits } from '../patterns/consume.ts';
@@ -17,75 +14,23 @@ import { runLoop } from '../patterns/run-loop.ts';
 import type { RunResult } from '../patterns/run-options.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import type { Agent, AgentHandler, AgentInput, AgentOptions, AgentResult, AnyRecord } from './agent.ts';
+import { type ProcessingGuarantee, retryFaults, type StreamAppEvents, type StreamAppOptions } from './app-options.ts';
 import { StreamCore, type StreamDriver } from './core.ts';
 import { InternalTopics } from './internal-topics.ts';
-import { type Recovering, Recovery } from './recovery.ts';
-import { Shard, type ShardChange } from './shard.ts';
-import { Standby } from './standby.ts';
+import { Outputs } from './outputs.ts';
 import { appStatus, type RecentError, type StreamStatus } from './status.ts';
-import { memoryStore, type StateStore } from './store.ts';
+import { memoryStore } from './store.ts';
 import type { Table, ValueTableOptions } from './table.ts';
+import { TableShards } from './table-shards.ts';
 import { type Timer, Timers } from './timers.ts';
 import type { StreamTopic, TopicOptions } from './topic.ts';
 import type { WindowedTable, WindowedTableOptions } from './windowed-table.ts';
-
-/** What a crash may leave behind. */
-export type ProcessingGuarantee = 'at-least-once' | 'exactly-once';
-
-/** Options of {@link StreamAppWrapper}. */
-export interface StreamAppOptions {
-  /** @default parseRuntimeVars() — the process's environment */
-  readonly vars?: RuntimeVars | undefined;
-  /**
-   * `'at-least-once'`: after a crash records come again, and what they changed in tables is changed again. `'exactly-once'`: tables, outputs and
-   * offsets change together in transactions; what is counted is counted once. @default 'at-least-once'
-   */
-  readonly guarantee?: ProcessingGuarantee | undefined;
-  /** Where tables are kept. @default memoryStore() */
-  readonly store?: StateStore | undefined;
-  /**
-   * Keeps copies of the tables' shards that other processes have, so that a partition that comes here is read from where its copy is: each
-   * process then holds whole tables. @default false
-   */
-  readonly standby?: boolean | undefined;
-  readonly metrics?: MetricsManager | undefined;
-  /** How often metrics are pushed, in seconds, when the manager has a pusher. @default METRICS_PUSH_RATE */
-  readonly pushEverySeconds?: number | undefined;
-  /**
-   * What becomes of records whose agent fails: attempts in place, dead letters. Not retry topics: a record that comes back by one is in another
-   * topic, and its tables are not. @default PRODUCE_FAILURE_TOPICS
-   */
-  readonly failures?: FailureOptions | undefined;
-  /** Asked last about a record that failed: `'stop'` ends the app, `'skip'` counts it as done. @default 'stop' */
-  readonly onError?: ((error: unknown, record: AnyRecord | undefined) => 'stop' | 'skip') | undefined;
-  /** Stops the app. */
-  readonly signal?: AbortSignal | undefined;
-  /** Stop at SIGTERM and SIGINT. @default true */
-  readonly handleSignals?: boolean | undefined;
-  /** Under exactly-once: how long a transaction takes records, in milliseconds. @default 100 */
-  readonly transactionMs?: number | undefined;
-}
-
-/** Events of an app. */
-export interface StreamAppEvents {
-  /** Partitions came; their tables are being read. */
-  assigned: [partitions: readonly TopicPartition[]];
-  /** Their tables were read: what came since the stores were written last. */
-  recovered: [recovery: { readonly records: number; readonly milliseconds: number; readonly partitions: readonly TopicPartition[] }];
-  revoked: [partitions: readonly TopicPartition[]];
-  /** An agent, a timer or a client failed. */
-  error: [error: unknown];
-}
-
-/** Under exactly-once a transaction of a process that died is over after so long: the others wait for it. */
-const TRANSACTION_TIMEOUT_MS = 10_000;
 
 /** Errors that the status page shows. */
 const RECENT_ERRORS = 20;
 
 type Output = ProducerRecord<unknown, unknown>;
 type AppConsumer = Consumer<unknown, unknown>;
-type AppProducer = Producer<unknown, unknown>;
 
 /**
  * A stream app: agents that handle records, tables they keep, timers. Declare what it consists of, on an instance or in a subclass, and
@@ -110,22 +55,13 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   /** @internal */
   readonly core: StreamCore;
   readonly #timers: Timers;
-  readonly #store: StateStore;
+  readonly #shards: TableShards;
+  readonly #outputs: Outputs;
   #consumer: AppConsumer | undefined;
-  #producer: AppProducer | undefined;
-  #plain: AppProducer | undefined;
-  #standby: Standby | undefined;
   #running: Promise<RunResult> | undefined;
   readonly #stop = new AbortController();
-  readonly #ending = new AbortController();
-  #endingBy: AbortSignal | undefined;
   #failure: unknown;
-  readonly #recovering = new Map<string, Promise<void>>();
-  readonly #recoveries = new Set<Recovery>();
-  /** Which reading a shard is of. */
-  readonly #readBy = new WeakMap<Shard, object>();
   #startedAt = 0;
-  #recoveredRecords = 0;
   readonly #errors: RecentError[] = [];
 
   /** @throws ConfigError without an APP_NAME */
@@ -142,8 +78,21 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     if (this.vars.APP_NAME === undefined)
       throw new ConfigError(['Expected APP_NAME to be set: it names the stream app, its group and its topics']);
     this.core = new StreamCore(this.vars.APP_NAME);
-    this.#store = options.store ?? memoryStore();
     this.#timers = new Timers((error) => this.#report(error));
+    const transactional = this.guarantee === 'exactly-once';
+    this.#shards = new TableShards(this.core, this.vars, options.store ?? memoryStore(), {
+      transactional,
+      stopping: this.#stop.signal,
+      onRecovered: (recovery) => this.emit('recovered', recovery),
+      onError: (error) => this.#report(error),
+      onFailed: (error) => this.#fail(error),
+    });
+    this.#outputs = new Outputs(this.core, this.vars, {
+      transactional,
+      metrics: options.metrics,
+      onClientError: (error) => this.emit('error', error),
+      onFailed: (error) => this.#fail(error),
+    });
   }
 
   get name(): string {
@@ -290,17 +239,17 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
         ? { 'partition.assignment.strategy': 'range' }
         : {}),
     };
-    this.#plain = await this.#makeProducer({});
+    const producer = await this.#outputs.open();
     const partitions = await this.#prepareTopics();
     this.core.driver = this.#driver();
-    if (this.#options.standby) await this.#openStandby(partitions);
+    if (this.#options.standby) await this.#shards.openStandby(partitions);
     const consumer = await createConsumer<unknown, unknown>({
       vars: this.vars,
       topics: this.core.topics,
       keyDeserializer: codecs.keyDeserializer,
       valueDeserializer: codecs.valueDeserializer,
       config,
-      producers: exactlyOnce ? [] : [this.#plain as unknown as Producer<never, never>],
+      producers: exactlyOnce ? [] : [producer as unknown as Producer<never, never>],
     });
     this.#consumer = consumer;
     consumer.on('assigned', (partitions) => this.#assigned(partitions));
@@ -308,8 +257,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     consumer.on('clientError', (error) => this.emit('error', error));
     offsetManagerOf(consumer).onRevoking(() => void this.core.flush());
     this.metrics?.watchConsumer(consumer);
-    this.metrics?.watchProducer(this.#plain);
-    if (!exactlyOnce) this.#producer = this.#plain;
+    this.metrics?.watchProducer(producer);
     // It may have been assigned partitions before anybody listened.
     const early = consumer.assignment();
     if (early.length > 0) this.#assigned(early);
@@ -319,38 +267,6 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   async #prepareTopics(): Promise<ReadonlyMap<string, number>> {
     if (this.core.tables.size === 0 && this.core.repartitions.length === 0) return new Map();
     return await new InternalTopics(this.core, this.vars).prepare();
-  }
-
-  /** Until partitions are assigned, all shards are copies. */
-  async #openStandby(partitions: ReadonlyMap<string, number>): Promise<void> {
-    const standby = new Standby(this.vars, this.#sourceKind, (error) => this.#report(error));
-    await standby.start();
-    this.#standby = standby;
-    for (const { changelog, name } of this.core.tables.values()) {
-      for (let partition = 0; partition < (partitions.get(name) ?? 0); partition++)
-        standby.give(this.#newShard(name, partition), changelog);
-    }
-  }
-
-  #newShard(table: string, partition: number): Shard {
-    return new Shard(table, partition, this.#store.open(table, partition), this.guarantee === 'exactly-once');
-  }
-
-  get #sourceKind(): 'packed' | 'portable' {
-    return chooseSource(this.vars.RDKAFKA_TOOLKIT_NATIVE);
-  }
-
-  async #makeProducer(config: Readonly<Record<string, string | number>>): Promise<AppProducer> {
-    const { keySerializer, valueSerializer } = this.core.codecs;
-    const producer = await createProducer<unknown, unknown>({ vars: this.vars, keySerializer, valueSerializer, config });
-    producer.on('clientError', (error) => this.emit('error', error));
-    return producer;
-  }
-
-  async #makeTransactional(): Promise<AppProducer> {
-    const id = `${this.name}-${this.vars.HOSTNAME ?? process.pid}`;
-    this.#producer = await this.#makeProducer({ 'transactional.id': id, 'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS });
-    return this.#producer;
   }
 
   get #runnerOptions() {
@@ -369,25 +285,17 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     };
   }
 
-  /** Readings of changelogs end with whatever stops the app. */
-  #endWith(signal: AbortSignal): void {
-    if (this.#endingBy === signal) return;
-    this.#endingBy = signal;
-    if (signal.aborted) this.#ending.abort();
-    else signal.addEventListener('abort', () => this.#ending.abort(), { once: true });
-  }
-
   readonly #handler = (record: AnyRecord): readonly Output[] | undefined | Promise<readonly Output[] | undefined> =>
     this.core.dispatch(record);
 
   #runLoop(): Promise<RunResult> {
-    const options = { ...this.#runnerOptions, producer: this.#producer! };
+    const options = { ...this.#runnerOptions, producer: this.#outputs.producer };
     const consumer = this.#consumer!;
     const done = (record: AnyRecord): void => {
       if (!this.core.takeHeld()) enqueueAutoCommits(consumer, record);
     };
     return runLoop('StreamAppWrapper', true, options, (stop) => {
-      this.#endWith(stop.signal);
+      this.#shards.endWith(stop.signal);
       const engine = new Engine(options, stop.signal, (turning) => turning.record(this.#handler, done));
       const end = async (): Promise<void> => {
         if (this.#failure === undefined) await this.core.flush();
@@ -407,9 +315,9 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   #runTransactions(): Promise<RunResult> {
     return runTransaction({
       ...this.#runnerOptions,
-      producer: () => this.#makeTransactional(),
+      producer: () => this.#outputs.openTransactional(),
       handler: (record: AnyRecord, { signal }) => {
-        this.#endWith(signal);
+        this.#shards.endWith(signal);
         return this.#handler(record);
       },
       intervalMs: this.#options.transactionMs,
@@ -429,28 +337,16 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
   }
 
   async #close(): Promise<void> {
-    for (const recovery of this.#recoveries) await recovery.close();
+    await this.#shards.closeRecoveries();
     await this.#consumer?.close().catch(() => undefined);
-    for (const shard of this.core.allShards()) shard.close();
-    await this.#standby?.close();
-    await this.#plain?.close().catch(() => undefined);
-    this.#store.close();
+    await this.#shards.closeShards();
+    await this.#outputs.close();
+    this.#shards.closeStore();
   }
 
-  // Partitions come and go.
-
   #assigned(partitions: readonly TopicPartition[]): void {
-    const shards: Recovering[] = [];
     try {
-      for (const { topic, partition } of partitions) {
-        for (const { name, changelog } of this.core.tablesOf(topic)) {
-          if (this.core.shard(name, partition) !== undefined) continue;
-          const shard = this.#standby?.take(changelog, partition) ?? this.#newShard(name, partition);
-          this.core.addShard(shard);
-          shards.push({ shard, changelog });
-        }
-      }
-      if (shards.length > 0) this.#recover(shards, partitions);
+      this.#shards.assigned(partitions);
       this.emit('assigned', partitions);
     } catch (error) {
       // A store that does not open; a listener that throws.
@@ -458,83 +354,16 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
     }
   }
 
-  #recover(shards: readonly Recovering[], partitions: readonly TopicPartition[]): void {
-    // What was given up since is not this reading's any more, were it to come back in the meantime.
-    const token = {};
-    for (const { shard } of shards) this.#readBy.set(shard, token);
-    const isOurs = (shard: Shard): boolean => this.#readBy.get(shard) === token;
-    const work = this.#recoverOnce(shards, partitions, isOurs).catch((error: unknown) => {
-      // Given up because they were: others have them now.
-      if (!this.#ending.signal.aborted && shards.some(({ shard }) => isOurs(shard))) this.#fail(error);
-      // No record is handled on a table that was read in part: a runner that stops leaves it undone.
-      throw new ClosedError('The tables of a partition were not read', { cause: error });
-    });
-    for (const { shard } of shards) {
-      const key = `${shard.table}/${shard.partition}`;
-      const mine = work.then(() => {
-        if (this.#recovering.get(key) === mine) this.#recovering.delete(key);
-      });
-      // It may be that nobody waits for it.
-      mine.catch(() => undefined);
-      this.#recovering.set(key, mine);
-    }
-  }
-
-  async #recoverOnce(
-    shards: readonly Recovering[],
-    partitions: readonly TopicPartition[],
-    isOurs: (shard: Shard) => boolean,
-  ): Promise<void> {
-    const { signal } = this.#ending;
-    for (let attempt = 0; ; attempt++) {
-      const recovery = new Recovery(this.vars, this.#sourceKind);
-      this.#recoveries.add(recovery);
-      try {
-        await recovery.connect(signal);
-        const { milliseconds, records } = await recovery.run(shards, signal, isOurs);
-        for (const { shard } of shards) if (isOurs(shard)) shard.recovered = true;
-        this.#recoveredRecords += records;
-        this.emit('recovered', { records, milliseconds, partitions });
-        return;
-      } catch (error) {
-        if (!isToolkitError(error) || !error.retriable || signal.aborted) throw error;
-        this.#report(error);
-        await sleep(Math.min(5_000, 100 * 2 ** attempt), undefined, { signal });
-      } finally {
-        this.#recoveries.delete(recovery);
-        await recovery.close();
-      }
-    }
-  }
-
   #revoked(partitions: readonly TopicPartition[]): void {
-    for (const { topic, partition } of partitions) {
-      for (const { changelog, name } of this.core.tablesOf(topic)) {
-        const shard = this.core.shard(name, partition);
-        if (shard !== undefined) this.#giveUp(shard, changelog);
-      }
-    }
+    this.#shards.revoked(partitions);
     this.emit('revoked', partitions);
-  }
-
-  /** Others have it from now on. */
-  #giveUp(shard: Shard, changelog: string): void {
-    this.core.removeShard(shard);
-    this.#recovering.delete(`${shard.table}/${shard.partition}`);
-    this.#readBy.delete(shard);
-    if (this.#standby === undefined || this.#stop.signal.aborted) {
-      shard.close();
-      return;
-    }
-    shard.rest();
-    this.#standby.give(shard, changelog);
   }
 
   #fail(error: unknown): void {
     this.#failure ??= error;
     this.#report(error);
     this.#stop.abort();
-    this.#ending.abort();
+    this.#shards.end();
   }
 
   // What the core asks.
@@ -546,54 +375,15 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
         const timer = setTimeout(work, milliseconds);
         return () => clearTimeout(timer);
       },
-      change: (changes) => this.#change(changes),
-      produce: async (outputs) => {
-        let queued = 0;
-        for (const output of outputs) {
-          await this.#enqueue(output, queued++ > 0);
-          this.metrics?.incMessagesProduced(1);
-        }
-      },
+      change: (changes) => this.#outputs.change(changes),
+      produce: (outputs) => this.#outputs.produce(outputs),
       finish: (records) => {
         if (this.guarantee === 'at-least-once') enqueueAutoCommits(this.#consumer!, records);
       },
       failed: (error) => this.#fail(error),
       holds: (record) => record !== undefined && offsetManagerOf(this.#consumer!).holds(record),
-      ready: (record) => (this.#recovering.size === 0 ? undefined : this.#ready(record)),
+      ready: this.#shards.ready,
     };
-  }
-
-  /** Undefined when nothing of the partition is being read. */
-  #ready({ topic, partition }: AnyRecord): Promise<void> | undefined {
-    const pending = this.core.tablesOf(topic).flatMap(({ name }) => this.#recovering.get(`${name}/${partition}`) ?? []);
-    return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
-  }
-
-  async #change(changes: Iterable<ShardChange>): Promise<void> {
-    for (const change of changes) {
-      const { shard, key, value } = change;
-      const topic = this.core.tables.get(shard.table)!.changelog;
-      // Outputs of the record, if it has any, are before it.
-      await this.#enqueue({ topic, partition: shard.partition, key: Buffer.from(key, 'latin1'), value }, true, (error, metadata) => {
-        if (error === undefined) shard.acknowledged(change, metadata!.offset);
-        // In a transaction it fails by itself, and is tried again.
-        else if (this.guarantee === 'at-least-once') this.#fail(error);
-      });
-    }
-  }
-
-  /** What does not get into a transaction that has other parts of its record already is the transaction's failure. */
-  async #enqueue(record: Output, isPart: boolean, onDelivery?: DeliveryCallback): Promise<void> {
-    try {
-      await this.#producer!.enqueue(record, onDelivery);
-    } catch (error) {
-      if (!isPart || this.guarantee === 'at-least-once') throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new TransactionError(`A record for ${record.topic} did not get into the transaction: ${reason}`, 'abortable', {
-        cause: error,
-        retriable: isToolkitError(error) && error.retriable,
-      });
-    }
   }
 
   /**
@@ -602,10 +392,7 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
    * @throws as `Producer.send`; StateError when the app does not run
    */
   async send<K, V>(topic: StreamTopic<K, V>, record: Omit<ProducerRecord<K, V>, 'topic'>): Promise<void> {
-    if (this.#plain === undefined || this.#plain.closed) throw new StateError(`The stream app ${this.name} does not run`);
-    this.core.codecs.add(topic as StreamTopic<never, never>);
-    await (await this.#plain.enqueue({ ...record, topic: topic.name } as Output)).delivered;
-    this.metrics?.incMessagesProduced(1);
+    await this.#outputs.send(topic, record);
   }
 
   /** What it is doing, for a status page. */
@@ -614,20 +401,9 @@ export class StreamAppWrapper extends EventEmitter<StreamAppEvents> {
       guarantee: this.guarantee,
       startedAt: this.#startedAt,
       consumer: this.#consumer?.closed === false ? this.#consumer : undefined,
-      recoveredRecords: this.#recoveredRecords,
+      recoveredRecords: this.#shards.recoveredRecords,
       errors: this.#errors,
-      standbyShards: this.#standby?.size ?? 0,
+      standbyShards: this.#shards.copies,
     });
   }
-}
-
-function retryFaults(vars: RuntimeVars, failures: FailureOptions | undefined): string[] {
-  const byOptions = (failures?.retryTopics?.length ?? 0) > 0;
-  const byVars =
-    failures?.retryTopics === undefined && vars.PRODUCE_RETRY_TOPICS.length > 0 && (failures?.retries ?? vars.RETRY_COUNT_MAX) > 0;
-  if (!byOptions && !byVars) return [];
-  const what = byOptions ? 'failures.retryTopics' : 'PRODUCE_RETRY_TOPICS';
-  return [
-    `Expected no retry topics for a stream app (${what}): a record that comes back by one has left its topic and tables. Use failures.attempts`,
-  ];
 }

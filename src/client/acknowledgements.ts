@@ -1,0 +1,154 @@
+import { errorOfCode } from '../binding/node-rdkafka.ts';
+import { DeliveryError, StateError, type ToolkitError } from '../errors.ts';
+import { hintOf, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
+import { BatchDeliveryError, type DeliveryRing, nextSequence, type Outstanding } from './delivery.ts';
+import { DeliveryFailures } from './delivery-failures.ts';
+
+/** Who is told what became of records, beside those who produced them. */
+export interface DeliveryListener {
+  /** A record failed after which librdkafka takes no other; {@link onFailed} follows. */
+  onFatal(error: DeliveryError): void;
+  onFailed(error: DeliveryError): void;
+  onCallbackThrew(error: StateError): void;
+}
+
+/** Which records of a producer are acknowledged, and what became of those that failed: what consumers' offsets wait for. */
+export class Acknowledgements {
+  readonly #ring: DeliveryRing;
+  readonly #listener: DeliveryListener;
+  /** Numbers of records that had to wait before they were queued, until their reports are in. */
+  readonly #reserved = new Set<number>();
+  /** Numbers of what is not produced yet and will be, until it is acknowledged. */
+  readonly #held = new Set<number>();
+  readonly #failures = new DeliveryFailures();
+  #unobservedFailure: DeliveryError | undefined;
+
+  /** @param ring The records that are queued, until their reports are in. */
+  constructor(ring: DeliveryRing, listener: DeliveryListener) {
+    this.#ring = ring;
+    this.#listener = listener;
+  }
+
+  /** Records without a report, those that wait to be queued included. */
+  get outstanding(): number {
+    return Math.max(this.#ring.size, this.#reserved.size);
+  }
+
+  /** Every record numbered above `since` and up to the result is acknowledged; see `Producer.acknowledgedSequence`. */
+  sequence(since: number): number {
+    // Numbers are reserved in ascending order, so the first is the lowest.
+    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, lowestOf(this.#reserved), lowestOf(this.#held));
+    const lowest = Math.min(oldest, this.#failures.heldFrom(since));
+    return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
+  }
+
+  /** A number for what is to be queued later, so that an offset noted meanwhile waits for it. */
+  reserve(): number {
+    const reserved = nextSequence();
+    this.#reserved.add(reserved);
+    return reserved;
+  }
+
+  /** Nothing of it is queued, or all of it has its report. */
+  unreserve(reserved: number): void {
+    this.#reserved.delete(reserved);
+  }
+
+  /** Offsets that are noted from now on wait until what this gives back is called. */
+  hold(): () => void {
+    const number = nextSequence();
+    this.#held.add(number);
+    return () => void this.#held.delete(number);
+  }
+
+  settle(outstanding: Outstanding, index: number, partition: number, offset: number, timestamp: number): void {
+    try {
+      if (outstanding.settle(index, partition, offset, timestamp)) this.#unreserve(outstanding);
+    } catch (thrown) {
+      this.#callbackThrew(outstanding, thrown);
+    }
+  }
+
+  /** librdkafka did not deliver it, for the reason that has this number. */
+  reject(outstanding: Outstanding, index: number, sequence: number, code: number, partition: number): void {
+    const error = deliveryError(sequence, outstanding.topic, code, partition);
+    if (error.fatal) this.#listener.onFatal(error);
+    this.#fail(outstanding, index, error);
+  }
+
+  /** It did not even get into the queue. */
+  refuse(outstanding: Outstanding, index: number, topic: string, { message, retriable, kafkaCode }: ToolkitError): void {
+    this.#fail(outstanding, index, new DeliveryError(message, nextSequence(), { retriable, kafkaCode, topic }));
+  }
+
+  /** The producer ends: what has no report will get none. */
+  abandon(): void {
+    this.#reserved.clear();
+    for (const { outstanding, index, sequence } of this.#ring.drain()) {
+      const { topic } = outstanding;
+      const message = `Not known to be delivered to ${topic}: the producer was closed before the broker answered.`;
+      this.#fail(outstanding, index, new DeliveryError(message, sequence, { topic, retriable: true }));
+    }
+  }
+
+  #fail(outstanding: Outstanding, index: number, error: DeliveryError): void {
+    if (!outstanding.owned) this.#failures.add(error);
+    if (!outstanding.observed) this.#unobservedFailure ??= error;
+    try {
+      if (outstanding.fail(index, error)) this.#unreserve(outstanding);
+    } catch (thrown) {
+      this.#callbackThrew(outstanding, thrown);
+    }
+    this.#listener.onFailed(error);
+  }
+
+  #unreserve({ reserved }: Outstanding): void {
+    if (reserved > 0) this.#reserved.delete(reserved);
+  }
+
+  #callbackThrew(outstanding: Outstanding, thrown: unknown): void {
+    this.#unreserve(outstanding);
+    const message = `A delivery callback for ${outstanding.topic} threw: ${String(thrown)}`;
+    this.#listener.onCallbackThrew(new StateError(message, { cause: thrown }));
+  }
+
+  /** A record after number `since` that failed, if any. */
+  failure(since: number): DeliveryError | undefined {
+    return this.#failures.after(since);
+  }
+
+  /** Throws the failure of a record nobody was told about. */
+  throwIfFailed(since: number): void {
+    if (this.#unobservedFailure !== undefined && this.#unobservedFailure.sequence > since) throw this.#unobservedFailure;
+  }
+
+  /** Whoever was told of these failures has dealt with them: they hold no offset back any more. */
+  forgive(error: DeliveryError): void {
+    const each = error instanceof BatchDeliveryError ? error.failures.map((failure) => failure.error) : [error];
+    for (const { sequence } of each) this.#failures.forget(sequence);
+  }
+
+  /** Nobody need be told of the failures up to now. */
+  forgetFailures(): void {
+    this.#failures.clear();
+    this.#unobservedFailure = undefined;
+  }
+}
+
+function deliveryError(sequence: number, topic: string, code: number, partition: number): DeliveryError {
+  const error = errorOfCode(code);
+  const where = partition >= 0 ? `${topic} [${partition}]` : topic;
+  return new DeliveryError(`Not delivered to ${where}: ${error.message} (librdkafka ${code}).${hintOf(code)}`, sequence, {
+    kafkaCode: code,
+    retriable: isRetriableCode(code),
+    fatal: isFatalCode(code),
+    cause: error,
+    topic,
+    partition: partition >= 0 ? partition : undefined,
+  });
+}
+
+/** The first that was put in. */
+function lowestOf(numbers: ReadonlySet<number>): number {
+  return numbers.size === 0 ? Number.MAX_SAFE_INTEGER : numbers.values().next().value!;
+}

@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RecordSource } from '../binding/record-source.ts';
+import { ConsumeError } from '../errors.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
+import type { Assignment } from './assignment.ts';
+import type { ConsumerSettings, OffsetKeeper } from './consumer-settings.ts';
+
+/** Longest time without a poll while nobody asks for records; group membership needs one within `max.poll.interval.ms`. */
+const KEEP_ALIVE_MS = 1_000;
+
+/** Polls within one `max.poll.interval.ms` while nobody asks for records: a late timer or two must not cost the membership. */
+const KEEP_ALIVE_PER_INTERVAL = 4;
+
+/** Fetches records into the buffer: one fetch at a time, and none beside a rebalance, seek or pause. */
+export class Fetcher<K, V, H> {
+  readonly #source: RecordSource<K, V, H>;
+  readonly #assignment: Assignment<K, V, H>;
+  readonly #keeper: OffsetKeeper;
+  readonly #settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics'>;
+  readonly #onMissingTopic: (error: ConsumeError) => void;
+  #fetching: Promise<void> | undefined;
+  /** Operations that need the fetching to rest (rebalance, seek, pause), one after the other. */
+  #exclusive: Promise<unknown> = Promise.resolve();
+  #exclusiveCount = 0;
+  #lastPollAt = performance.now();
+  #keepAlive: NodeJS.Timeout | undefined;
+  #failure: unknown;
+
+  /** @param onMissingTopic Told of a topic that is waited for. */
+  constructor(
+    source: RecordSource<K, V, H>,
+    assignment: Assignment<K, V, H>,
+    keeper: OffsetKeeper,
+    settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics'>,
+    onMissingTopic: (error: ConsumeError) => void,
+  ) {
+    this.#source = source;
+    this.#assignment = assignment;
+    this.#keeper = keeper;
+    this.#settings = settings;
+    this.#onMissingTopic = onMissingTopic;
+  }
+
+  /** Polls from now on while nobody fetches. */
+  start(): void {
+    const pollEveryMs = Math.min(KEEP_ALIVE_MS, this.#settings.maxPollIntervalMs / KEEP_ALIVE_PER_INTERVAL);
+    // Looked at twice as often: a poll that is not due at one look is at the next.
+    this.#keepAlive = setInterval(() => this.#keepPolling(pollEveryMs / 2), pollEveryMs / 2).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#keepAlive);
+  }
+
+  /** Resolves when what is under way is done, however it ends. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#exclusive, this.#fetching?.catch(() => undefined)]);
+  }
+
+  /** One fetch into the buffer, shared by all who wait. */
+  fetch(timeoutMs: number, maxRecords: number = this.#settings.prefetchRecords): Promise<void> {
+    this.#fetching ??= this.#fetchOnce(timeoutMs, maxRecords).finally(() => {
+      this.#fetching = undefined;
+    });
+    return this.#fetching;
+  }
+
+  /** A fetch nobody waits for, unless one is under way; what goes wrong is raised at the next call. */
+  fetchAhead(): void {
+    if (this.#fetching === undefined) void this.#fetchQuietly(this.#settings.prefetchRecords);
+  }
+
+  /** One poll, so that librdkafka's callbacks come through; a record that comes with it is buffered. */
+  poll(): Promise<void> {
+    return this.#fetchQuietly(1);
+  }
+
+  async #fetchQuietly(maxRecords: number): Promise<void> {
+    await this.fetch(0, maxRecords).catch((error: unknown) => this.noteFailure(error));
+  }
+
+  async #fetchOnce(timeoutMs: number, maxRecords: number): Promise<void> {
+    if (this.#exclusiveCount > 0) {
+      // Not awaited here: the exclusive operation itself waits for the fetch under way, which is this one.
+      await sleep(1);
+      return;
+    }
+    this.#keeper.settle();
+    const { buffer } = this.#assignment;
+    if (this.#assignment.throttled && buffer.batches === 0) this.#assignment.unthrottle();
+    this.#lastPollAt = performance.now();
+    const batch = await this.#source.fetch(maxRecords, timeoutMs).catch((error: unknown) => this.#tolerate(error));
+    this.#lastPollAt = performance.now();
+    if (batch !== undefined) buffer.push(batch);
+  }
+
+  /** Under `missingTopics: 'wait'` a topic that is not there yet is an event, no failure. */
+  #tolerate(error: unknown): undefined {
+    const missing =
+      error instanceof ConsumeError &&
+      (error.kafkaCode === kafkaCodes.unknownTopicOrPartition || error.kafkaCode === kafkaCodes.unknownTopic);
+    if (this.#settings.missingTopics !== 'wait' || !missing) throw error;
+    this.#onMissingTopic(error);
+    return undefined;
+  }
+
+  /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
+  #keepPolling(dueAfterMs: number): void {
+    if (this.#fetching !== undefined || performance.now() - this.#lastPollAt < dueAfterMs) return;
+    const { throttled, buffer } = this.#assignment;
+    if (!throttled && buffer.records >= this.#settings.prefetchRecords) this.#assignment.throttle();
+    void this.poll();
+  }
+
+  /** Runs `work` while nothing is fetched. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    this.#exclusiveCount++;
+    const before = this.#exclusive;
+    const run = (async () => {
+      await before.catch(() => undefined);
+      await this.#fetching?.catch((error: unknown) => this.noteFailure(error));
+      return work();
+    })();
+    this.#exclusive = run.catch(() => undefined);
+    try {
+      return await run;
+    } finally {
+      this.#exclusiveCount--;
+    }
+  }
+
+  /** Something went wrong while nobody waited: {@link raiseFailure} tells the next who does. */
+  noteFailure(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  /** @throws what was noted, once */
+  raiseFailure(): void {
+    if (this.#failure === undefined) return;
+    const failure = this.#failure;
+    this.#failure = undefined;
+    throw failure;
+  }
+}
