@@ -1,9 +1,13 @@
+import { mkdirSync, rmSync } from 'node:fs';
 import type { Broker } from '../../services/kafka-cluster.ts';
 import { awaitInSync } from '../../services/topics.ts';
 import type { FaultContext } from '../context.ts';
 import type { Fault, Outcome } from '../fault.ts';
 import { judge } from '../judge.ts';
 import { Pipeline } from '../pipeline.ts';
+
+/** What librdkafka did with the outputs, kept when a run fails. */
+const LOGS = '.cache/1-broker-kills';
 
 /** How long a broker takes to be killed, noticed, restarted and in sync again, about. */
 const SECONDS_PER_KILL = 13;
@@ -22,7 +26,10 @@ async function run(context: FaultContext): Promise<Outcome> {
   const records = context.choose(60_000, 1_000_000);
   const pipeline = await Pipeline.onReal(context);
   const { brokers } = await context.cluster();
-  await Promise.all([pipeline.start('async', { pauseMs: 5 }), pipeline.start('batch', { pauseMs: 5 })]);
+  const logOf = (pattern: string): string => `${LOGS}/${pipeline.output}-${pattern}.log`;
+  mkdirSync(LOGS, { recursive: true });
+  const patterns = ['async', 'batch'] as const;
+  await Promise.all(patterns.map((pattern) => pipeline.start(pattern, { pauseMs: 5, producerLog: logOf(pattern) })));
   const feeding = pipeline.feed(records, { recordsPerSecond: records / (kills * SECONDS_PER_KILL) });
   const killing = (async () => {
     const first = context.random.integer(0, brokers.length - 1);
@@ -34,7 +41,10 @@ async function run(context: FaultContext): Promise<Outcome> {
   const { verdict, peakRate } = await pipeline.verify();
   const perKill = pipeline.duplicatesPerKill('async', peakRate) + pipeline.duplicatesPerKill('batch', peakRate);
   const duplicateBound = kills * perKill;
-  return { injected: kills, verdict, duplicateBound, failures: [...judge(verdict, duplicateBound), ...stopped] };
+  const failures = [...judge(verdict, duplicateBound), ...stopped];
+  if (failures.length === 0) for (const pattern of patterns) rmSync(logOf(pattern), { force: true });
+  const notes = failures.length === 0 ? [] : [`logs of the producers: ${patterns.map(logOf).join(', ')}`];
+  return { injected: kills, verdict, duplicateBound, failures, notes };
 }
 
 export const brokerKills: readonly Fault[] = [

@@ -15,8 +15,8 @@ const SOAK_RECORDS_PER_SECOND = 500;
 const SAMPLE_MS = 10_000;
 /** A JSON object a line. */
 const SAMPLES_FILE = '.cache/16-soak.jsonl';
-/** Caches, pools and the heap grow to their size in the first part of a soak. */
-const WARM_UP_SHARE = 0.25;
+/** Caches, pools, malloc's arenas and the heap grow to their size in the first part of a soak: two hours showed an hour of it. */
+const WARM_UP_SHARE = 0.5;
 const SLOPE_LIMIT_BYTES_PER_HOUR = MEGABYTE;
 
 /**
