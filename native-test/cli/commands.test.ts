@@ -59,6 +59,35 @@ describe('the command line tool', { concurrency: 3 }, () => {
     ]);
   });
 
+  test('ends when a record is not delivered, and says why', async () => {
+    const topic = await services.topic('narrow');
+    const { code, err } = await run(['produce', topic, '--partition', '77', '--value', 'x']);
+    assert.equal(code, 5);
+    assert.match(err, /no such partition/);
+  });
+
+  test('refuses to read a partition that is not there', async () => {
+    const topic = await services.topic('parts');
+    await succeed(['produce', topic, '--value', 'x']);
+    const { code, err } = await run(['consume', topic, '--partition', '99']);
+    assert.equal(code, 2);
+    assert.match(err, /Expected --partition to be at most \d+ for/);
+  });
+
+  test('refuses to produce what was Avro as JSON text', async () => {
+    const topic = await services.topic('was-avro');
+    const { code, err } = await run(['produce', topic, '--json'], '{"value":{"id":1},"valueFormat":"avro"}\n');
+    assert.equal(code, 5);
+    assert.match(err, /line 1 was Avro .* pass --avro or --schema/);
+  });
+
+  test('lists what variables do while one of them is wrong', async () => {
+    const { code, out, err } = await run(['vars', '--docs'], undefined, { CONSUMER_POLL_TIMEOUT: 'ten' });
+    assert.equal(code, 2);
+    assert.match(out, /CONSUMER_POLL_TIMEOUT/);
+    assert.match(err, /got "ten"/);
+  });
+
   test('copies a topic byte for byte from consume --json to produce --json', async () => {
     const [from, to] = [await services.topic('from'), await services.topic('to')];
     const line = { key: 'AP8=', keyFormat: 'base64', value: null, headers: [{ name: 'h', value: '/w==', format: 'base64' }] };
