@@ -35,7 +35,7 @@ export async function checkTopics(
     if (Date.now() >= giveUp) {
       throw new ConnectError(
         `Unknown topic at ${bootstrapServers}: ${missing.join(', ')}. ` +
-          "Create it, or check its name and the permission to read it; with the option missingTopics: 'wait' a consumer waits for it.",
+          "Create it, or check its name (CONSUME_TOPICS) and the permission to read it; with the option missingTopics: 'wait' a consumer waits for it.",
         { code: 'ERR_UNKNOWN_TOPIC', kafkaCode: kafkaCodes.unknownTopicOrPartition, topic: missing[0] },
       );
     }
