@@ -9,8 +9,8 @@ repeats=${REPEATS:-5}
 mkdir -p .cache bench/results
 peers=node-rdkafka,kafkajs,@platformatic/kafka,confluent-kafka-python,rdkafka_performance
 node dist/bench/main.js --modes async,batch,produce --records "$records" --repeats "$repeats" --peers "$peers" --json .cache/bench-1.json
-node dist/bench/main.js --modes sync,pool,pipeline --records $((records * 2 / 5)) --repeats "$repeats" \
-  --peers node-rdkafka,kafkajs,confluent-kafka-python,rdkafka-toolkit-pool-2 --json .cache/bench-2.json
+node dist/bench/main.js --modes sync,decode,pool,pool-heavy,pipeline --records $((records * 2 / 5)) --repeats "$repeats" \
+  --peers node-rdkafka,kafkajs,avsc,confluent-kafka-python,rdkafka-toolkit-pool-2 --json .cache/bench-2.json
 node dist/bench/main.js --modes latency,batch-timeout --repeats 1 --peers node-rdkafka --json .cache/bench-3.json
 node --input-type=module -e '
 import { readFileSync, writeFileSync } from "node:fs";
