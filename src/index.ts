@@ -51,7 +51,7 @@ export type { OAuthBearerToken, TokenProvider } from './client/token-refresher.t
 export { type ConfigOptions, getConfig } from './config/get-config.ts';
 export type { LibrdkafkaSettings, RoutedConfig } from './config/librdkafka-config.ts';
 export type { LibrdkafkaValue } from './config/librdkafka-keys.ts';
-export { getSslContext, type SslContext } from './config/security.ts';
+export { getSslContext, type SecurityVars, type SslContext } from './config/security.ts';
 export {
   type ClientOptions,
   type ConsumerOptions,
