@@ -16,7 +16,7 @@ export interface SslContext {
   readonly passphrase?: string;
 }
 
-/** The variables {@link getSslContext} and {@link securitySettings} read. */
+/** The variables of TLS and sign-in that {@link getSslContext} reads, and the clients. */
 export type SecurityVars = Pick<
   RuntimeVars,
   | 'USE_SSL'
