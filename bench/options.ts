@@ -119,13 +119,11 @@ export function parseBenchOptions(args: readonly string[], kafkaAddress: string 
   const rest = {
     topics: counts('--topics', values.topics, faults)[0]!,
     rates: values.rates === undefined ? undefined : counts('--rates', values.rates, faults, 0),
-    fields: FIELD_COUNTS.find((fields) => String(fields) === values.fields) ?? 9,
+    fields: fieldsOf(values.fields, faults),
     prefetched: values.prefetched,
     loadSeconds: counts('--seconds', values.seconds, faults)[0]!,
     repeats: counts('--repeats', values.repeats ?? (values.smoke ? '1' : '5'), faults)[0]!,
   };
-  if (!FIELD_COUNTS.some((fields) => String(fields) === values.fields))
-    faults.push(`Expected --fields to be ${FIELD_COUNTS.join(' or ')}, got "${values.fields}"`);
   const notPrefetchable = values.prefetched ? modes.filter((mode) => !PREFETCHABLE.includes(mode)) : [];
   if (notPrefetchable.length > 0)
     faults.push(`Expected --prefetched with modes of ${PREFETCHABLE.join(', ')}, got ${notPrefetchable.join(', ')}`);
@@ -175,6 +173,12 @@ function compressionsLeftOut(clients: readonly ClientName[], modes: readonly Mod
     clients.flatMap((client) => modes.map((mode) => cannotRun(client, mode, compression))),
   );
   return [...new Set(reasons.filter((reason) => reason !== undefined && reason !== 'mode'))].map((reason) => `left out: ${reason}`);
+}
+
+function fieldsOf(text: string, faults: string[]): FieldCount {
+  const known = FIELD_COUNTS.find((fields) => String(fields) === text);
+  if (known === undefined) faults.push(`Expected --fields to be ${FIELD_COUNTS.join(' or ')}, got "${text}"`);
+  return known ?? 9;
 }
 
 function parseSweep(text: string, faults: string[]): Contestant[] {

@@ -146,11 +146,6 @@ export const stringDeserializer: Deserializer<string | null> = {
   deserializeAt: (bytes: Buffer, start: number, end: number): string => bytes.toString('utf8', start, end),
 };
 
-/** @internal Raw bytes and text decode whatever they are: that is left until somebody asks. */
-export function canFail(deserializer: Deserializer<unknown>): boolean {
-  return deserializer !== rawDeserializer && deserializer !== stringDeserializer;
-}
-
 /** JSON text as `T` (unchecked); null stays null. Bytes that are no JSON throw. */
 export function jsonDeserializer<T>(): Deserializer<T | null> {
   return {

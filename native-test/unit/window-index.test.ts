@@ -48,6 +48,17 @@ describe('an index of windows', () => {
     );
   });
 
+  test('holds as many ends as there are, and time may leap over them', () => {
+    const { shard, index } = makeIndex();
+    const count = 200_000;
+    shard.store.write(
+      Array.from({ length: count }, (_, number) => [String(number), bytesOf(1_000 * number)] as const),
+      1,
+    );
+    assert.equal(index.takeEnded(999_000).length, 1_000);
+    assert.equal(index.takeEnded(Number.MAX_SAFE_INTEGER).length, count - 1_000);
+  });
+
   test('finds the windows a store had before', () => {
     const { shard, index } = makeIndex();
     shard.store.write([['a', bytesOf(5_000)]], 1);

@@ -1,5 +1,12 @@
 import { DecodeError } from '../errors.ts';
-import type { Deserializer, HeadersDeserializer, RecordContext, RecordHeader } from '../serde.ts';
+import {
+  type Deserializer,
+  type HeadersDeserializer,
+  type RecordContext,
+  type RecordHeader,
+  rawDeserializer,
+  stringDeserializer,
+} from '../serde.ts';
 import type { RawMessage } from './node-rdkafka.ts';
 
 /** When a record's timestamp was set: by its producer or by the broker; undefined where the source cannot tell. */
@@ -334,6 +341,18 @@ export interface DetachedRecord extends RecordContext {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly headers: readonly RecordHeader[];
+}
+
+/** Decodes key and value, so that an error shows before anything is done with the record. */
+export function decodeNow(record: ConsumerRecord<unknown, unknown, unknown>): void {
+  const { key, value } = record.batch.decoders;
+  if (canFail(key)) record.key;
+  if (canFail(value)) record.value;
+}
+
+/** Raw bytes and text decode whatever they are: that is left until somebody asks. */
+function canFail(deserializer: Deserializer<unknown>): boolean {
+  return deserializer !== rawDeserializer && deserializer !== stringDeserializer;
 }
 
 function decode<T>(record: ConsumerRecord<unknown, unknown, unknown>, part: 'key' | 'value', deserializer: Deserializer<T>): T {

@@ -35,11 +35,8 @@ export class FieldReader {
     if (format === 'json') return { value: parseJson(bytes, context), format };
     if (format === 'avro') return this.#readAvro(bytes, context);
     const looksLikeAvro = peekSchemaId(bytes, 0, bytes.length) !== undefined;
-    if (looksLikeAvro && this.#avro === undefined && !this.#hinted) {
-      this.#hinted = true;
-      note(`${placeOf(context)} looks like Avro: set SCHEMA_REGISTRY_URL to see it decoded`);
-    }
-    if (looksLikeAvro && this.#avro !== undefined) {
+    if (looksLikeAvro && this.#avro === undefined) this.#hint(context);
+    else if (looksLikeAvro) {
       try {
         return await this.#readAvro(bytes, context);
       } catch (error) {
@@ -48,6 +45,12 @@ export class FieldReader {
       }
     }
     return isUtf8(bytes) ? { value: bytes.toString('utf8'), format: 'text' } : { value: bytes.toString('base64'), format: 'base64' };
+  }
+
+  /** Once is enough. */
+  #hint(context: RecordContext): void {
+    if (!this.#hinted) note(`${placeOf(context)} looks like Avro: set SCHEMA_REGISTRY_URL to see it decoded`);
+    this.#hinted = true;
   }
 
   async #readAvro(bytes: Buffer, context: RecordContext): Promise<Field> {

@@ -1,12 +1,11 @@
 import { setImmediate as immediate } from 'node:timers/promises';
-import type { ConsumerRecord } from '../binding/record-batch.ts';
+import { type ConsumerRecord, decodeNow } from '../binding/record-batch.ts';
 import type { Consumer } from '../client/consumer.ts';
 import type { BatchOptions, WaitOptions } from '../client/consumer-settings.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
 import type { FinishedRecord } from '../delivery/offset-manager.ts';
 import { DecodeError, IncompatibleEnvironmentError, NoMessageError } from '../errors.ts';
 import type { MetricsRecorder } from '../hooks.ts';
-import { canFail } from '../serde.ts';
 import { type AnyConsumer, type AnyProducer, endClients } from './shutdown.ts';
 
 /**
@@ -78,13 +77,6 @@ export class BatchDecodeError<K = unknown, V = unknown, H = unknown> extends Dec
     this.records = records;
     this.errors = errors;
   }
-}
-
-/** @internal Decodes key and value, so that an error shows where it can be handled. */
-export function decodeNow(record: ConsumerRecord<unknown, unknown, unknown>): void {
-  const { key, value } = record.batch.decoders;
-  if (canFail(key)) record.key;
-  if (canFail(value)) record.value;
 }
 
 /**

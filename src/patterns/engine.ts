@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
-import type { ConsumerRecord } from '../binding/record-batch.ts';
+import { type ConsumerRecord, decodeNow } from '../binding/record-batch.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
 import { Outage } from '../delivery/outage.ts';
 import { isToolkitError, NoMessageError, StateError, TransactionError } from '../errors.ts';
@@ -8,7 +8,7 @@ import type { RecordContext } from '../serde.ts';
 import type { Holder } from './aside.ts';
 import { BatchItemError } from './batch-item-error.ts';
 import { CircuitGate } from './circuit-breaker.ts';
-import { decodeNow, enqueueAutoCommits } from './consume.ts';
+import { enqueueAutoCommits } from './consume.ts';
 import { Failures } from './failures.ts';
 import { withDeadline } from './handler-deadline.ts';
 import { produceMessage } from './produce.ts';

@@ -1,10 +1,10 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { PackedRecords } from '../binding/packed-records.ts';
-import { ConsumerRecord, type RecordBatch, type RecordDecoders } from '../binding/record-batch.ts';
+import { ConsumerRecord, decodeNow, type RecordBatch, type RecordDecoders } from '../binding/record-batch.ts';
 import { type EncodeSettings, encodeRecord, type ProducerRecord, prepareRecord } from '../client/encode-record.ts';
 import { toRawHeaders } from '../client/produce-headers.ts';
 import { StateError } from '../errors.ts';
-import { canFail, rawDeserializer, rawSerializer, type Serializer } from '../serde.ts';
+import { rawDeserializer, rawSerializer, type Serializer } from '../serde.ts';
 import type { PoolContext, PoolEnvironment, PoolHandler, PoolHandlerFactory } from './handler.ts';
 import { loadFactory, notMade } from './load-module.ts';
 import { PackedOutput } from './packed-output.ts';
@@ -87,7 +87,7 @@ export class RecordRunner {
         const pending = batch.prepare(index);
         if (pending !== undefined) await pending;
         const record = new ConsumerRecord(batch, index);
-        this.#decode(record);
+        decodeNow(record);
         const result = this.#handler.handle(record, context);
         const records = result instanceof Promise ? await result : result;
         if (records === undefined) continue;
@@ -99,12 +99,6 @@ export class RecordRunner {
       }
     }
     return { done: indexes.length, error: undefined, output: output.take() };
-  }
-
-  /** So that an error shows before the handler has done anything. */
-  #decode(record: ConsumerRecord<unknown, unknown, unknown>): void {
-    if (canFail(this.decoders.key)) record.key;
-    if (canFail(this.decoders.value)) record.value;
   }
 
   /** A promise only where a schema id must be fetched first. */

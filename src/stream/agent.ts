@@ -59,7 +59,7 @@ export interface AgentHost {
 }
 
 export type AnyRecord = ConsumerRecord<unknown, unknown>;
-type Output = ProducerRecord<unknown, unknown>;
+export type Output = ProducerRecord<unknown, unknown>;
 
 /** `held`: the record is not done yet, the agent says when. */
 export type Handled = readonly Output[] | 'held';

@@ -13,7 +13,7 @@ import { runTransaction } from '../patterns/run.ts';
 import { runLoop } from '../patterns/run-loop.ts';
 import type { RunResult } from '../patterns/run-options.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
-import type { Agent, AgentHandler, AgentInput, AgentOptions, AgentResult, AnyRecord } from './agent.ts';
+import type { Agent, AgentHandler, AgentInput, AgentOptions, AgentResult, AnyRecord, Output } from './agent.ts';
 import { type ProcessingGuarantee, retryFaults, type StreamAppEvents, type StreamAppOptions } from './app-options.ts';
 import { StreamCore, type StreamDriver } from './core.ts';
 import { InternalTopics } from './internal-topics.ts';
@@ -29,7 +29,6 @@ import type { WindowedTable, WindowedTableOptions } from './windowed-table.ts';
 /** Errors that the status page shows. */
 const RECENT_ERRORS = 20;
 
-type Output = ProducerRecord<unknown, unknown>;
 type AppConsumer = Consumer<unknown, unknown>;
 
 /**

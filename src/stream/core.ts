@@ -1,15 +1,12 @@
 import type { ConsumerRecord } from '../binding/record-batch.ts';
-import type { ProducerRecord } from '../client/producer.ts';
 import { ConfigError, StateError } from '../errors.ts';
 import type { RecordContext } from '../serde.ts';
-import { Agent, type AgentGenerator, type AgentHandler, type AgentHost, type AgentOptions, type AnyRecord } from './agent.ts';
+import { Agent, type AgentGenerator, type AgentHandler, type AgentHost, type AgentOptions, type AnyRecord, type Output } from './agent.ts';
 import type { Shard, ShardChange } from './shard.ts';
 import { Table, type TableHost, type TableOptions, type ValueTableOptions } from './table.ts';
 import { StreamTopic, TopicCodecs, type TopicOptions } from './topic.ts';
 import { Turn } from './turn.ts';
 import { WindowedTable, type WindowedTableOptions } from './windowed-table.ts';
-
-type Output = ProducerRecord<unknown, unknown>;
 
 /** What drives an app: Kafka, or a test's harness. */
 export interface StreamDriver {

@@ -1,8 +1,8 @@
 import type { RawMessage } from '../binding/node-rdkafka.ts';
 import { packMessages, TopicTable } from '../binding/pack.ts';
+import { decodeNow } from '../binding/record-batch.ts';
 import type { ProducerRecord } from '../client/producer.ts';
 import { StateError } from '../errors.ts';
-import { decodeNow } from '../patterns/consume.ts';
 import type { AnyRecord } from './agent.ts';
 import type { StreamAppWrapper } from './app.ts';
 import { Shard } from './shard.ts';

@@ -4,11 +4,11 @@ import { createProducer } from '../delivery/create-clients.ts';
 import { isToolkitError, StateError, TransactionError } from '../errors.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
+import type { Output } from './agent.ts';
 import type { StreamCore } from './core.ts';
 import type { ShardChange } from './shard.ts';
 import type { StreamTopic } from './topic.ts';
 
-type Output = ProducerRecord<unknown, unknown>;
 type AppProducer = Producer<unknown, unknown>;
 
 /** Under exactly-once a transaction of a process that died is over after so long: the others wait for it. */

@@ -11,7 +11,8 @@ export class WindowIndex {
   readonly #shard: Shard;
   readonly #endOf: (key: string, bytes: Buffer) => number;
   #keys = new Map<number, Set<string>>();
-  #nextEnd = Number.POSITIVE_INFINITY;
+  /** No key is in a step before this one. */
+  #from = Number.POSITIVE_INFINITY;
   #rewinds = -1;
 
   constructor(shard: Shard, endOf: (key: string, bytes: Buffer) => number) {
@@ -25,16 +26,15 @@ export class WindowIndex {
     const keys = this.#keys.get(step);
     if (keys === undefined) this.#keys.set(step, new Set([key]));
     else keys.add(key);
-    this.#nextEnd = Math.min(this.#nextEnd, step);
+    this.#from = Math.min(this.#from, step);
   }
 
   /** The keys whose windows ended at `time` or before, each once. */
   takeEnded(time: number): string[] {
     this.#refresh();
     const ended: string[] = [];
-    if (this.#nextEnd > time) return ended;
-    for (const [step, keys] of this.#keys) {
-      if (step > time) continue;
+    for (const step of this.#takeSteps(time)) {
+      const keys = this.#keys.get(step) ?? [];
       this.#keys.delete(step);
       for (const key of keys) {
         const bytes = this.#shard.get(key);
@@ -44,8 +44,17 @@ export class WindowIndex {
         else this.add(key, end);
       }
     }
-    this.#nextEnd = Math.min(Number.POSITIVE_INFINITY, ...this.#keys.keys());
     return ended;
+  }
+
+  /** Steps up to `time` that may hold keys: by counting, or where time leaps by looking at those that are there, whichever is less. */
+  #takeSteps(time: number): number[] {
+    const from = this.#from;
+    if (from > time) return [];
+    this.#from = (Math.floor(time / STEP_MS) + 1) * STEP_MS;
+    const count = (this.#from - from) / STEP_MS;
+    if (count > this.#keys.size) return [...this.#keys.keys()].filter((step) => step <= time);
+    return Array.from({ length: count }, (_, number) => from + number * STEP_MS);
   }
 
   /** Reads the whole shard at first, and after changes were taken back. */
@@ -53,7 +62,7 @@ export class WindowIndex {
     if (this.#rewinds === this.#shard.rewinds) return;
     this.#rewinds = this.#shard.rewinds;
     this.#keys = new Map();
-    this.#nextEnd = Number.POSITIVE_INFINITY;
+    this.#from = Number.POSITIVE_INFINITY;
     for (const [key, bytes] of this.#shard.entries()) this.add(key, this.#endOf(key, bytes));
   }
 }

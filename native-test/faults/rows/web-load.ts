@@ -40,14 +40,10 @@ async function restart(context: FaultContext, { brokers, bootstrapServers }: Kaf
 }
 
 /**
- * Every request has a number of its own; gives what each was answered with. Ends after `seconds`, or when `isEnough` of them says so, whichever is
- * later, but after {@link RECOVERY_SECONDS} more in any case.
+ * Every request has a number of its own; gives what each was answered with. Ends after `seconds`, or when requests are acknowledged again, whichever
+ * is later, but after {@link RECOVERY_SECONDS} more in any case.
  */
-async function load(
-  url: string,
-  seconds: number,
-  isEnough: (answers: ReadonlyMap<number, Answer>) => boolean,
-): Promise<{ readonly answers: ReadonlyMap<number, Answer>; readonly failed: number }> {
+async function load(url: string, seconds: number): Promise<{ readonly answers: ReadonlyMap<number, Answer>; readonly failed: number }> {
   const answers = new Map<number, Answer>();
   let last = 0;
   const request: Request = {
@@ -80,7 +76,7 @@ async function load(
     failed += errors + timeouts;
   };
   await send(seconds);
-  for (let more = 0; more < RECOVERY_SECONDS && !isEnough(answers); more += 5) await send(5);
+  for (let more = 0; more < RECOVERY_SECONDS && !isRecovered(answers); more += 5) await send(5);
   return { answers, failed };
 }
 
@@ -118,7 +114,7 @@ async function run(context: FaultContext): Promise<Outcome> {
   const restarting = (async () => {
     for (let round = 0; round < restarts; round++) await restart(context, cluster, topic, round);
   })();
-  const [{ answers, failed }] = await Promise.all([load(url, restarts * SECONDS_PER_RESTART, isRecovered), restarting]);
+  const [{ answers, failed }] = await Promise.all([load(url, restarts * SECONDS_PER_RESTART), restarting]);
   server.signal('SIGTERM');
   const { code } = await server.ended;
   const verdict = await verify(bootstrapServers, topic, answers);
