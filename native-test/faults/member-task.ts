@@ -24,8 +24,6 @@ export interface MemberTask {
   /** Records handled at once, and which wait for each other. */
   readonly concurrency?: number | undefined;
   readonly order?: 'key' | 'none' | undefined;
-  /** File to which librdkafka's log of the producer goes, each request and its answer. */
-  readonly producerLog?: string | undefined;
 }
 
 /** What a member tells its parent. */

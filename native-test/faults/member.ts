@@ -2,7 +2,6 @@
  * A service in a process of its own: `node member.js TASK`, forked by `member-process.ts`. It never calls `process.exit`: that it ends
  * after a signal shows that nothing was left open.
  */
-import { createWriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ConsumerRecord,
@@ -26,7 +25,7 @@ const PROGRESS_MS = 50;
 /** Long enough for most kills to find a transaction open, its outputs written. */
 const TRANSACTION_MS = 300;
 
-const { pattern, input, output, source, pauseEvery, pauseMs, failing, concurrency, order, producerLog } = JSON.parse(
+const { pattern, input, output, source, pauseEvery, pauseMs, failing, concurrency, order } = JSON.parse(
   process.argv[2] ?? '',
 ) as MemberTask;
 const tell = (message: MemberMessage): void => tellParent(message);
@@ -36,7 +35,7 @@ process.on('message', ({ blockMs }: MemberCommand) => {
 });
 endWithParent();
 
-const producer = await createProducer(producerLog === undefined ? {} : { config: { debug: 'msg,eos,topic,broker' } });
+const producer = await createProducer();
 // Without producers to wait for, an offset is stored as soon as its record was handled: that loses what a kill leaves in the queue.
 const consumer = await createConsumer({
   topics: failing === 'delayed' ? [input, `${output}-again`] : [input],
@@ -50,12 +49,6 @@ for (const client of [consumer, producer]) {
   client.on('log', ({ facility, message }) => {
     if (facility === 'REQTMOUT') tell({ kind: 'requestTimeout', message });
   });
-}
-
-if (producerLog !== undefined) {
-  const file = createWriteStream(producerLog, { flags: 'a' });
-  producer.on('log', ({ facility, message }) => file.write(`${Date.now()} ${facility} ${message}\n`));
-  producer.on('deliveryError', ({ message }) => file.write(`${Date.now()} DELIVERYERROR ${message}\n`));
 }
 
 const failingHandler = new FailingHandler(failing, `${output}-dead`, producer);

@@ -38,7 +38,7 @@ const ENVIRONMENT = {
 } as const;
 
 type Environment = Readonly<Record<string, string>>;
-type StartOptions = Partial<Pick<MemberTask, 'pauseEvery' | 'pauseMs' | 'failing' | 'concurrency' | 'order' | 'producerLog'>> & {
+type StartOptions = Partial<Pick<MemberTask, 'pauseEvery' | 'pauseMs' | 'failing' | 'concurrency' | 'order'>> & {
   readonly environment?: Environment;
 };
 

@@ -20,6 +20,7 @@ import { rawSerializer } from '../../src/serde.ts';
 import { type Services, startServices } from './services.ts';
 import { readAll } from './topics.ts';
 
+const NOT_LEADER = 6;
 const MESSAGE_SIZE_TOO_LARGE = 10;
 const OUT_OF_ORDER_SEQUENCE = 45;
 const QUEUE_FULL = -184;
@@ -345,6 +346,33 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       if (kind === 'portable') await assert.rejects(send(), { code: 'ERR_DELIVERY', fatal: true });
       for (let attempt = 0; attempt < 3; attempt++) await assert.rejects(send(), { code: 'ERR_FATAL', fatal: true });
       assert.equal(producer.failure()?.kafkaCode, OUT_OF_ORDER_SEQUENCE);
+    });
+
+    test('a record that librdkafka takes for written because a later one was is not delivered', async (t) => {
+      await using cluster = await startMockCluster({ topics: ['out'] });
+      const vars = parseRuntimeVars({ KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native });
+      const producer = await createProducer({ vars });
+      t.after(() => producer.close().catch(() => undefined));
+      const failed: unknown[] = [];
+      producer.on('deliveryError', (error) => failed.push(error));
+      await producer.send({ topic: 'out', partition: 1, value: 'connected' });
+      // Both requests are on their way before the first is answered: by a broker that does not lead the partition yet, but does a moment later.
+      cluster.setRoundTripTime(1, 400);
+      cluster.pushErrors('produce', [NOT_LEADER]);
+      const first = (await producer.enqueue({ topic: 'out', partition: 0, value: 'first' })).delivered;
+      await sleep(100);
+      const second = (await producer.enqueue({ topic: 'out', partition: 0, value: 'second' })).delivered;
+      await assert.rejects(first, (error) => {
+        assert.ok(error instanceof DeliveryError, String(error));
+        assert.deepEqual([error.code, error.retriable, error.fatal, error.topic], ['ERR_DELIVERY', true, false, 'out']);
+        assert.match(error.message, /^Not known to be delivered to out \[0\]: no broker has answered for it/);
+        return true;
+      });
+      assert.equal((await second).offset, 0);
+      assert.deepEqual(failed, [producer.failure()]);
+      cluster.setRoundTripTime(1, 0);
+      // The topic holds what was reported as delivered, and no more.
+      assert.equal((await producer.send({ topic: 'out', partition: 0, value: 'third' })).offset, 1);
     });
 
     test('a batch that finds the queue full half way says which records were not taken', async (t) => {

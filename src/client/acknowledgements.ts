@@ -4,6 +4,9 @@ import { hintOf, isFatalCode, isRetriableCode } from '../kafka-codes.ts';
 import { BatchDeliveryError, type DeliveryRing, nextSequence, type Outstanding } from './delivery.ts';
 import { DeliveryFailures } from './delivery-failures.ts';
 
+/** The offset of a record about which no broker has answered: librdkafka's `RD_KAFKA_OFFSET_INVALID`. */
+const NO_ANSWER = -1001;
+
 /** Who is told what became of records, beside those who produced them. */
 export interface DeliveryListener {
   /** A record failed after which librdkafka takes no other; {@link onFailed} follows. */
@@ -15,6 +18,7 @@ export interface DeliveryListener {
 /** Which records of a producer are acknowledged, and what became of those that failed: what consumers' offsets wait for. */
 export class Acknowledgements {
   readonly #ring: DeliveryRing;
+  readonly #idempotent: boolean;
   readonly #listener: DeliveryListener;
   /** Numbers of records that had to wait before they were queued, until their reports are in. */
   readonly #reserved = new Set<number>();
@@ -24,8 +28,9 @@ export class Acknowledgements {
   #unobservedFailure: DeliveryError | undefined;
 
   /** @param ring The records that are queued, until their reports are in. */
-  constructor(ring: DeliveryRing, listener: DeliveryListener) {
+  constructor(ring: DeliveryRing, idempotent: boolean, listener: DeliveryListener) {
     this.#ring = ring;
+    this.#idempotent = idempotent;
     this.#listener = listener;
   }
 
@@ -61,7 +66,17 @@ export class Acknowledgements {
     return () => void this.#held.delete(number);
   }
 
-  settle(outstanding: Outstanding, index: number, partition: number, offset: number, timestamp: number): void {
+  /**
+   * librdkafka reports it as delivered.
+   *
+   * An idempotent producer also does so for a record of which it does not know, once a later one of the partition is written. A leader that has
+   * nothing of the producer yet takes that later one whatever its number is, so the record may be lost: it counts as failed.
+   */
+  settle(outstanding: Outstanding, index: number, sequence: number, partition: number, offset: number, timestamp: number): void {
+    if (offset === NO_ANSWER && this.#idempotent) {
+      this.#fail(outstanding, index, unansweredError(sequence, outstanding.topic, partition));
+      return;
+    }
     try {
       if (outstanding.settle(index, partition, offset, timestamp)) this.#unreserve(outstanding);
     } catch (thrown) {
@@ -135,17 +150,31 @@ export class Acknowledgements {
   }
 }
 
+function unansweredError(sequence: number, topic: string, partition: number): DeliveryError {
+  const message =
+    `Not known to be delivered to ${placeOf(topic, partition)}: no broker has answered for it; ` +
+    'librdkafka takes it for written because a later record of the partition is. It happens when the leader of a partition changes.';
+  return new DeliveryError(message, sequence, { retriable: true, topic, partition });
+}
+
 function deliveryError(sequence: number, topic: string, code: number, partition: number): DeliveryError {
   const error = errorOfCode(code);
-  const where = partition >= 0 ? `${topic} [${partition}]` : topic;
-  return new DeliveryError(`Not delivered to ${where}: ${error.message} (librdkafka ${code}).${hintOf(code)}`, sequence, {
-    kafkaCode: code,
-    retriable: isRetriableCode(code),
-    fatal: isFatalCode(code),
-    cause: error,
-    topic,
-    partition: partition >= 0 ? partition : undefined,
-  });
+  return new DeliveryError(
+    `Not delivered to ${placeOf(topic, partition)}: ${error.message} (librdkafka ${code}).${hintOf(code)}`,
+    sequence,
+    {
+      kafkaCode: code,
+      retriable: isRetriableCode(code),
+      fatal: isFatalCode(code),
+      cause: error,
+      topic,
+      partition: partition >= 0 ? partition : undefined,
+    },
+  );
+}
+
+function placeOf(topic: string, partition: number): string {
+  return partition >= 0 ? `${topic} [${partition}]` : topic;
 }
 
 /** The first that was put in. */

@@ -113,7 +113,7 @@ export class LocalQueue {
     const outstanding = this.#ring.take(ticket);
     if (outstanding === undefined) return;
     const { index, sequence } = this.#ring;
-    if (code === 0) this.#acknowledgements.settle(outstanding, index, partition, offset, timestamp);
+    if (code === 0) this.#acknowledgements.settle(outstanding, index, sequence, partition, offset, timestamp);
     else this.#acknowledgements.reject(outstanding, index, sequence, code, partition);
     if (this.#ring.size === 0) this.#sink.watch(false);
     if (this.#onReports.length > 0) {

@@ -32,6 +32,8 @@ export interface ProducerSettings<K, V> extends EncodeSettings<K, V>, QueueLimit
   readonly bootstrapServers: string;
   readonly connectTimeoutMs: number;
   readonly shutdownTimeoutMs: number;
+  /** librdkafka's `enable.idempotence`, which a `transactional.id` implies. */
+  readonly idempotent: boolean;
   /** librdkafka's `transaction.timeout.ms`; undefined without a `transactional.id`. */
   readonly transactionTimeoutMs: number | undefined;
   readonly tokens: TokenRefresher | undefined;
@@ -57,7 +59,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
   constructor(settings: ProducerSettings<K, V>) {
     super();
     this.#settings = settings;
-    this.#acknowledgements = new Acknowledgements(this.#ring, {
+    this.#acknowledgements = new Acknowledgements(this.#ring, settings.idempotent, {
       // librdkafka takes no record any more, whatever event said so before.
       onFatal: (error) => {
         this.#fatal ??= new FatalError(`Kafka producer: ${error.message}`, { kafkaCode: error.kafkaCode, cause: error });

@@ -253,6 +253,7 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
     connectTimeoutMs: options.connectTimeoutMs ?? vars.CONNECT_TIMEOUT_SECONDS * 1000,
     queueFullTimeoutMs: vars.PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS * 1000,
     shutdownTimeoutMs: vars.SHUTDOWN_TIMEOUT_SECONDS * 1000,
+    idempotent: transactional || effectiveValue(settings, 'enable.idempotence') === true,
     transactionTimeoutMs: transactional ? limit('transaction.timeout.ms') : undefined,
     tokens: tokenRefresher(settings, options.tokenProvider),
   });
