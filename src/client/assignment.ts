@@ -16,6 +16,8 @@ export class Assignment<K, V, H> {
   readonly #topics: TopicTable;
   readonly #keeper: OffsetKeeper;
   readonly #flow: PartitionFlow;
+  /** Where partitions go on as soon as librdkafka has taken it: until then it hands on from where it was. */
+  readonly #moving = new Map<number, TopicPartitionOffset>();
   readonly #seekTimeoutMs: number;
 
   constructor(handle: ConsumerHandle, topics: TopicTable, keeper: OffsetKeeper, seekTimeoutMs: number) {
@@ -24,7 +26,7 @@ export class Assignment<K, V, H> {
     this.#keeper = keeper;
     this.#seekTimeoutMs = seekTimeoutMs;
     this.#flow = new PartitionFlow(handle, (at) => this.#keyOf(at));
-    this.buffer = new RecordBuffer(this.#flow.parked);
+    this.buffer = new RecordBuffer(this.#flow.parked, this.#moving);
   }
 
   #keyOf({ topic, partition }: TopicPartition): number {
@@ -59,14 +61,18 @@ export class Assignment<K, V, H> {
   }
 
   take(partitions: readonly TopicPartition[]): void {
-    const epoch = this.buffer.restart(this.#keysOf(partitions));
+    const keys = this.#keysOf(partitions);
+    for (const key of keys) this.#moving.delete(key);
+    const epoch = this.buffer.restart(keys);
     this.#keeper.assigned(partitions, epoch);
   }
 
   /** What is buffered of them is dropped; records handed over are waited for, their offsets stored, and the partitions given up. */
   async giveUp(partitions: readonly TopicPartition[], how: 'revoked' | 'lost' | 'closing', isOpen: boolean): Promise<void> {
     this.#flow.forget(partitions, isOpen);
-    this.buffer.drop(this.#keysOf(partitions));
+    const keys = this.#keysOf(partitions);
+    for (const key of keys) this.#moving.delete(key);
+    this.buffer.drop(keys);
     await this.#keeper.revoking(partitions, how);
   }
 
@@ -74,11 +80,32 @@ export class Assignment<K, V, H> {
   async pause(partitions: readonly TopicPartition[]): Promise<void> {
     this.#flow.pause(partitions);
     const buffered = partitions.flatMap((at) => {
-      const offset = this.buffer.firstOffset(this.#keyOf(at));
+      const offset = this.#nextOffset(this.#keyOf(at));
       return offset === undefined ? [] : [{ ...at, offset }];
     });
     this.buffer.restart(this.#keysOf(partitions));
-    for (const at of buffered) await this.#handle.seek(at, this.#seekTimeoutMs);
+    await this.#moveAll(buffered);
+  }
+
+  /** Those whose seek fails stay where they are to go on: {@link finishMoves} tries again. */
+  async #moveAll(targets: readonly TopicPartitionOffset[]): Promise<void> {
+    for (const target of targets) this.#moving.set(this.#keyOf(target), target);
+    for (const target of targets) {
+      await this.#handle.seek(target, this.#seekTimeoutMs);
+      this.#moving.delete(this.#keyOf(target));
+    }
+  }
+
+  /**
+   * Tries those again whose seek has failed. Called after each fetch.
+   *
+   * @throws StateError when it fails again: nothing of these partitions is handed over meanwhile, so no record is skipped
+   */
+  async finishMoves(): Promise<void> {
+    if (this.#moving.size === 0) return;
+    // What librdkafka has handed on meanwhile is not what comes next.
+    this.buffer.restart(this.#moving.keys());
+    await this.#moveAll([...this.#moving.values()]);
   }
 
   resume(partitions: readonly TopicPartition[]): void {
@@ -89,13 +116,18 @@ export class Assignment<K, V, H> {
   async seek({ topic, partition, offset }: TopicPartitionOffset): Promise<void> {
     const epoch = this.buffer.restart([this.#keyOf({ topic, partition })]);
     this.#keeper.seeked({ topic, partition }, epoch);
-    await this.#handle.seek({ topic, partition, offset }, this.#seekTimeoutMs);
+    await this.#moveAll([{ topic, partition, offset }]);
   }
 
   /** The offset of the next record to be handed over; undefined for a partition of which none was fetched yet. */
   positions(partitions: readonly TopicPartition[]): (number | undefined)[] {
     const fetched = this.#handle.position(partitions);
-    return partitions.map((at, index) => this.buffer.firstOffset(this.#keyOf(at)) ?? fetched[index]);
+    return partitions.map((at, index) => this.#nextOffset(this.#keyOf(at)) ?? fetched[index]);
+  }
+
+  /** Of the record that comes next; undefined when librdkafka has it. */
+  #nextOffset(key: number): number | undefined {
+    return this.#moving.get(key)?.offset ?? this.buffer.firstOffset(key);
   }
 
   /** Nothing of the partition is handed over from now on; then {@link halt} it, and say by {@link restUntil} until when. */
@@ -111,7 +143,7 @@ export class Assignment<K, V, H> {
   async halt(parked: Parked, offset: number): Promise<void> {
     this.#handle.pause([parked]);
     this.buffer.restart([this.#keyOf(parked)]);
-    await this.#handle.seek({ topic: parked.topic, partition: parked.partition, offset }, this.#seekTimeoutMs);
+    await this.#moveAll([{ topic: parked.topic, partition: parked.partition, offset }]);
   }
 
   /** @param dueAt Milliseconds since the epoch. */

@@ -272,7 +272,12 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     return this.#assignment.parked;
   }
 
-  /** Hands no more records of these partitions over until {@link resume}. What is buffered of them is fetched again then. */
+  /**
+   * Hands no more records of these partitions over until {@link resume}. What is buffered of them is fetched again then.
+   *
+   * @throws StateError when a partition is not assigned, or librdkafka does not seek back in time: nothing of the partition is handed over, and no
+   *   record skipped, until it does; it is asked again at each fetch
+   */
   async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
     this.#assertAssigned('pause', partitions);
     await this.#fetcher.alone(() => this.#assignment.pause(partitions));
@@ -287,7 +292,8 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /**
    * Continues a partition at `offset`. Records handed over before and not finished no longer hold the committed offset back.
    *
-   * @throws StateError when the partition is not assigned
+   * @throws StateError when the partition is not assigned, or librdkafka does not seek in time: nothing of the partition is handed over until it
+   *   does; it is asked again at each fetch
    */
   async seek({ topic, partition, offset }: TopicPartitionOffset): Promise<void> {
     if (!(Number.isSafeInteger(offset) && offset >= 0)) {

@@ -92,6 +92,7 @@ export class Fetcher<K, V, H> {
     const batch = await this.#source.fetch(maxRecords, timeoutMs).catch((error: unknown) => this.#tolerate(error));
     this.#lastPollAt = performance.now();
     if (batch !== undefined) buffer.push(batch);
+    await this.#assignment.finishMoves();
   }
 
   /** Under `missingTopics: 'wait'` a topic that is not there yet is an event, no failure. */

@@ -11,11 +11,13 @@ export class RecordBuffer<K, V, H> {
   #epoch = 0;
   /** Partition key → epoch from which its records count. A partition that is not assigned has no entry. */
   readonly #validFrom = new Map<number, number>();
-  readonly #resting: ReadonlyMap<number, unknown>;
+  readonly #parked: ReadonlyMap<number, unknown>;
+  readonly #moving: ReadonlyMap<number, unknown>;
 
-  /** @param resting Partitions, by their keys, of which nothing is handed over meanwhile. */
-  constructor(resting: ReadonlyMap<number, unknown>) {
-    this.#resting = resting;
+  /** Of the partitions that are parked or moving, by their keys, nothing is handed over meanwhile. */
+  constructor(parked: ReadonlyMap<number, unknown>, moving: ReadonlyMap<number, unknown>) {
+    this.#parked = parked;
+    this.#moving = moving;
   }
 
   /** Place of the next record in the current batch. */
@@ -89,13 +91,13 @@ export class RecordBuffer<K, V, H> {
 
   /** True when no record of the batch needs a look of its own. */
   areAllValid(batch: RecordBatch<K, V, H>): boolean {
-    return batch.epoch === this.#epoch && this.#resting.size === 0;
+    return batch.epoch === this.#epoch && this.#parked.size === 0 && this.#moving.size === 0;
   }
 
   isValid(batch: RecordBatch<K, V, H>, index: number): boolean {
     const key = partitionKey(batch.topicIndexes[index]!, batch.partitions[index]!);
     const from = this.#validFrom.get(key);
-    return from !== undefined && batch.epoch >= from && !this.#resting.has(key);
+    return from !== undefined && batch.epoch >= from && !this.#parked.has(key) && !this.#moving.has(key);
   }
 
   /** Offset of the partition's first record; undefined when there is none. */
