@@ -130,6 +130,29 @@ describe('the command line tool', { concurrency: 3 }, () => {
     assert.match(decoded.err, new RegExp(`^error: Cannot decode ${text} \\[\\d\\] @ 0: Expected magic byte`));
   });
 
+  test('a schema file that holds none is named, and what a subject without a schema wants is said', async () => {
+    const topic = await services.topic('schemaless');
+    const none = join(home, 'none.avsc');
+    for (const [text, reason] of [
+      ['{"type":"record","name":"A","fields":[{"name":"x","type":"nosuch"}]}', /undefined type name: nosuch/],
+      ['{no', /JSON/],
+    ] as const) {
+      writeFileSync(none, text);
+      for (const args of [
+        ['codegen', none],
+        ['produce', topic, '--schema', none],
+      ]) {
+        const { code, err } = await run(args, '{"x":1}\n');
+        assert.equal(code, 2, err);
+        assert.ok(err.includes(`Expected ${none} to be a file with an Avro schema`), err);
+        assert.match(err, reason);
+      }
+    }
+    const newest = await run(['produce', topic, '--avro'], '{"x":1}\n');
+    assert.equal(newest.code, 4, newest.err);
+    assert.match(newest.err, /-value' not found.*--schema <file> registers one/);
+  });
+
   test('begins at an offset, at the last records, at the end', async () => {
     const topic = await services.topic('positions');
     await succeed(['produce', topic, '--partition', '3'], 'r0\nr1\nr2\nr3\n');

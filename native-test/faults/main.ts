@@ -10,7 +10,7 @@ const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 function printRun({ fault, outcome, seconds }: FaultRun): void {
   const state = outcome.failures.length === 0 ? 'passed' : 'FAILED';
-  const notes = outcome.notes === undefined ? '' : ` (${outcome.notes.join('; ')})`;
+  const notes = outcome.notes?.length ? ` (${outcome.notes.join('; ')})` : '';
   print(`${state} ${fault.id} in ${seconds.toFixed(1)} s${notes}`);
   for (const failure of outcome.failures) print(`  ${failure.replaceAll('\n', '\n    ')}`);
 }

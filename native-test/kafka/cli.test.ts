@@ -30,7 +30,7 @@ describe('the command line tool on Kafka', () => {
     );
     const again = await runCli(['topics', 'create', topic], { env: { KAFKA_BOOTSTRAP_SERVERS: services.bootstrapServers } });
     assert.equal(again.code, 1);
-    assert.match(again.err, /already exists\. \(librdkafka 36\)/);
+    assert.match(again.err, /Cannot create topic cli-\w+: it is there already/);
     const [described] = JSON.parse(await succeed(['topics', 'describe', topic, '--json'])) as { partitions: unknown[] }[];
     assert.equal(described!.partitions.length, 3);
     assert.equal(await succeed(['topics', 'delete', topic, '--yes']), `deleted ${topic}\n`);

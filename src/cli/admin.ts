@@ -17,6 +17,8 @@ export async function connectAdmin(
   const { AdminHandle } = await import('../binding/admin-handle.ts');
   const { producerSettings } = await import('../config/producer-config.ts');
   const { routeConfig } = await import('../config/librdkafka-config.ts');
+  const { checkTlsFiles } = await import('../config/security.ts');
+  checkTlsFiles(vars);
   const settings = producerSettings(vars);
   const bootstrapServers = String(settings['bootstrap.servers']);
   const handle = new AdminHandle(routeConfig('producer', settings));

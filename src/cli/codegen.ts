@@ -1,6 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { ConfigError } from '../errors.ts';
+import { fromSchemaFile } from './schema-file.ts';
 
 /** What the command line gives. */
 interface Flags {
@@ -22,19 +22,9 @@ export function register(program: Command): void {
     .option('--from <module>', 'module the generated file imports from', 'rdkafka-toolkit')
     .action(async (file: string, { out, bigint, logicalTypes, from }: Flags) => {
       const { generateTypes } = await import('../avro/codegen.ts');
-      const text = generateTypes(read(file), { long: bigint === true ? 'bigint' : 'number', logicalTypes, from });
+      const options = { long: bigint === true ? 'bigint' : 'number', logicalTypes, from } as const;
+      const text = fromSchemaFile(file, (schema) => generateTypes(schema, options));
       if (out === undefined) process.stdout.write(text);
       else writeFileSync(out, text);
     });
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new ConfigError(
-      [`Expected ${file} to be a file with an Avro schema: ${cause instanceof Error ? cause.message : String(cause)}`],
-      { cause },
-    );
-  }
 }

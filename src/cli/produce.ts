@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AvroSchema } from '../avro/schema.ts';
-import { ConfigError, EncodeError } from '../errors.ts';
+import { ConfigError, EncodeError, SchemaRegistryError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import type { Serializer } from '../serde.ts';
 import { parseCount, parseIndex } from './arguments.ts';
 import { type InputOptions, readInput } from './produce-input.ts';
+import { fromSchemaFile } from './schema-file.ts';
 import { stopSignal } from './stop-signal.ts';
 import { note } from './terminal.ts';
 
@@ -88,24 +88,21 @@ async function avroSerializer(vars: RuntimeVars, topic: string, file: string | u
   const registry = createSchemaRegistry({ vars });
   let schema: AvroSchema<unknown>;
   if (file === undefined) {
-    const { text, references } = await registry.schema(await registry.latest(`${topic}-value`));
+    const { text, references } = await registry.schema(await registry.latest(`${topic}-value`).catch(hintAtSchema));
     if (references.length > 0) {
       throw new EncodeError(`The schema of ${topic}-value refers to others, which produce does not write. Use --schema with a whole one.`);
     }
     schema = avroSchema(text);
-  } else schema = avroSchema(readSchema(file));
+  } else schema = fromSchemaFile(file, avroSchema);
   const serializer = createAvroSerializer({ registry, schema, autoRegister: file !== undefined });
   await serializer.prepare?.({ topic, isKey: false });
   return serializer;
 }
 
-function readSchema(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError([`Expected ${file} to be a file with an Avro schema: ${reason}`], { cause });
-  }
+function hintAtSchema(error: unknown): never {
+  if (!(error instanceof SchemaRegistryError && error.status === 404)) throw error;
+  const { message, status, registryCode } = error;
+  throw new SchemaRegistryError(`${message} --schema <file> registers one.`, { status, registryCode, cause: error });
 }
 
 function addHeader(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {

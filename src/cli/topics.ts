@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { ConfigError, ConnectError, StateError } from '../errors.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
 import { type Admin, connectAdmin } from './admin.ts';
 import { parseCount } from './arguments.ts';
 import { printLine, styled, visible } from './terminal.ts';
@@ -108,6 +109,9 @@ async function known({ handle, bootstrapServers }: Admin, names: readonly string
 
 async function create(name: string, { partitions = -1, replicas = -1, config = {} }: CreateFlags): Promise<void> {
   await using admin = await connectAdmin();
+  if (admin.metadata.topics.some((topic) => topic.name === name)) {
+    throw new StateError(`Cannot create topic ${name}: it is there already`, { kafkaCode: kafkaCodes.topicAlreadyExists, topic: name });
+  }
   await admin.handle.createTopic({ name, partitions, replicas, config });
   printLine(`created ${name}`);
 }

@@ -3,6 +3,7 @@ import { fromLibrdkafka } from '../binding/node-rdkafka.ts';
 import type { RecordBatch } from '../binding/record-batch.ts';
 import { consumerSettings } from '../config/consumer-config.ts';
 import { routeConfig } from '../config/librdkafka-config.ts';
+import { checkTlsFiles } from '../config/security.ts';
 import { ConsumeError, type ToolkitError } from '../errors.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
 import type { Shard } from './shard.ts';
@@ -21,6 +22,7 @@ export function changelogHandle(
   isolation: 'read_committed' | 'read_uncommitted',
   { onEnd, onError }: ChangelogCallbacks,
 ): ConsumerHandle {
+  checkTlsFiles(vars);
   const settings = consumerSettings(vars, {
     // It joins no group: the name is only asked for.
     'group.id': `${vars.APP_NAME}-recovery`,
