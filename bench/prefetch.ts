@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Consumer, type ConsumerRecord, consumeMessageBatch, enqueueAutoCommits } from 'rdkafka-toolkit';
+import type { Consumer } from 'rdkafka-toolkit';
 import type { Job } from './job.ts';
 
 /** Room for all records of a run in librdkafka's queue. */
@@ -15,17 +15,15 @@ export function inputConfig({ prefetched }: Job): Readonly<Record<string, number
 }
 
 /**
- * Under `--prefetched`, waits until all records of a run are in the client's memory and its broker is idle. Gives the record that was taken
- * to begin; none, and no wait, otherwise.
+ * Under `--prefetched`, waits until all records of a run are in librdkafka's memory and the broker is idle. Nothing is taken meanwhile: a consumer
+ * that was asked once and then not any more stops librdkafka when its buffer is full, which drops what it holds.
  */
-export async function prefetch<K, V, H>(job: Job, consumer: Consumer<K, V, H>): Promise<ConsumerRecord<K, V, H>[]> {
-  if (!job.prefetched) return [];
-  const first = await consumeMessageBatch(consumer, undefined, { count: 1, timeoutMs: 60_000 });
-  enqueueAutoCommits(consumer, first);
+export async function prefetch<K, V, H>(job: Job, consumer: Consumer<K, V, H>): Promise<void> {
+  if (!job.prefetched) return;
+  while (consumer.assignment().length === 0) await sleep(STILL_MS);
   for (let before = 0, now = process.memoryUsage.rss(); now - before > STILL_BYTES; ) {
     await sleep(STILL_MS);
     before = now;
     now = process.memoryUsage.rss();
   }
-  return first;
 }

@@ -29,7 +29,7 @@ export async function measurePool(job: Job, meter: Meter, options: PoolOptions):
   const registry = createSchemaRegistry({ vars });
   const consumer = await createConsumer({ vars, topics: job.inputTopics, config: inputConfig(job) });
   const producer = job.mode === 'pipeline' ? await createProducer({ vars }) : undefined;
-  const taken = (await prefetch(job, consumer)).length;
+  await prefetch(job, consumer);
   const stop = new AbortController();
   const pool = createPoolRunner({
     consumer,
@@ -43,8 +43,8 @@ export async function measurePool(job: Job, meter: Meter, options: PoolOptions):
   const ended = pool.run();
   const watch = (async () => {
     while (pool.stats().handledRecords === 0) await sleep(LOOK_MS);
-    meter.start(taken + pool.stats().handledRecords);
-    while (pool.stats().handledRecords < job.records - taken) await sleep(LOOK_MS);
+    meter.start(pool.stats().handledRecords);
+    while (pool.stats().handledRecords < job.records) await sleep(LOOK_MS);
     await producer?.flush({ timeoutMs: 60_000 });
     meter.stop();
     stop.abort();

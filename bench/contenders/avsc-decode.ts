@@ -1,5 +1,5 @@
 import avro from 'avsc';
-import { type ConsumerRecord, consumeMessageBatch, createConsumer, enqueueAutoCommits } from 'rdkafka-toolkit';
+import { consumeMessageBatch, createConsumer, enqueueAutoCommits } from 'rdkafka-toolkit';
 import { fareFaults, fareSchema, type Trip, tripSchemas } from '../avro/records.ts';
 import { contend } from '../contender.ts';
 import { varsOf } from '../job.ts';
@@ -14,15 +14,11 @@ contend(async (job, meter) => {
   const inPlace = type as unknown as { decode(bytes: Buffer, start: number, resolver: unknown): { value: Trip } };
   const consumer = await createConsumer({ vars: varsOf(job), topics: job.inputTopics, config: inputConfig(job) });
   let sum = 0;
-  const take = (records: readonly ConsumerRecord[]): void => {
-    for (const { batch, index } of records) sum += inPlace.decode(batch.bytes, batch.valueStart(index) + 5, resolver).value.fare;
-  };
-  const first = await prefetch(job, consumer);
-  take(first);
-  for (let count = first.length; count < job.records; ) {
+  await prefetch(job, consumer);
+  for (let count = 0; count < job.records; ) {
     const records = await consumeMessageBatch(consumer, undefined, { count: Math.min(1_000, job.records - count), timeoutMs: 60_000 });
     if (!meter.started) meter.start(count + records.length);
-    take(records);
+    for (const { batch, index } of records) sum += inPlace.decode(batch.bytes, batch.valueStart(index) + 5, resolver).value.fare;
     count += records.length;
     enqueueAutoCommits(consumer, records);
   }

@@ -16,10 +16,9 @@ contend(async (job, meter) => {
     valueSchema,
     config: inputConfig(job),
   });
-  const first = await prefetch(job, consumer);
+  await prefetch(job, consumer);
   let sum = 0;
-  for (const { value } of first) sum += value.fare;
-  for (let count = first.length; count < job.records; ) {
+  for (let count = 0; count < job.records; ) {
     const records = await consumeMessageBatch(consumer, undefined, { count: Math.min(1_000, job.records - count), timeoutMs: 60_000 });
     if (!meter.started) meter.start(count + records.length);
     for (const { value } of records) sum += value.fare;

@@ -38,7 +38,10 @@ export interface RunPoolOptions<K, V, H>
   readonly mode?: PoolMode | 'auto' | undefined;
   /** Workers, each handling one record at a time. @default the machine's cores, less one for the main thread (at least one) */
   readonly concurrency?: number | undefined;
-  /** Which records are handled one after the other: those of a partition, those with the same key, or none. @default 'partition' */
+  /**
+   * Which records are handled one after the other: those of a partition, those with the same key, or none. Under `key` records without a key keep
+   * the order of their partition (in `runAsync` they wait for nobody). @default 'partition'
+   */
   readonly order?: PoolOrder | undefined;
   /** Records that go to a worker at once, at most. @default 1000 */
   readonly taskRecords?: number | undefined;
