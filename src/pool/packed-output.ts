@@ -2,18 +2,20 @@ import type { PackedHeaders } from '../binding/packed-headers.ts';
 import { OUTPUT_COLUMNS, type PackedRecords } from '../binding/packed-records.ts';
 import type { EncodedRecord, ProducerRecord } from '../client/encode-record.ts';
 
-/** Bytes and records there is room for at first; doubled when they are used up. */
+/** Bytes and records there is room for once there is a record; doubled when they are used up. */
 const INITIAL_BYTES = 256 * 1024;
 const INITIAL_RECORDS = 1_024;
 
 /** Puts records to produce together in the layout of {@link PackedRecords}. */
 export class PackedOutput {
   readonly #topics: string[] = [];
-  #bytes = new Uint8Array(INITIAL_BYTES);
-  #columns = new Int32Array(OUTPUT_COLUMNS * INITIAL_RECORDS);
-  #timestamps = new Float64Array(INITIAL_RECORDS);
+  #bytes = new Uint8Array(0);
+  #columns = new Int32Array(0);
+  #timestamps = new Float64Array(0);
   #used = 0;
   #count = 0;
+  #markedUsed = 0;
+  #markedCount = 0;
   #lastTopic = '';
   #lastIndex = -1;
 
@@ -21,15 +23,16 @@ export class PackedOutput {
     return this.#count;
   }
 
-  /** Where it stands, for {@link rewind}. */
-  mark(): { readonly count: number; readonly used: number } {
-    return { count: this.#count, used: this.#used };
+  /** {@link rewind} goes back to here. */
+  mark(): void {
+    this.#markedCount = this.#count;
+    this.#markedUsed = this.#used;
   }
 
-  /** Forgets what was added since the mark. */
-  rewind({ count, used }: { readonly count: number; readonly used: number }): void {
-    this.#count = count;
-    this.#used = used;
+  /** Forgets what was added since the last mark. */
+  rewind(): void {
+    this.#count = this.#markedCount;
+    this.#used = this.#markedUsed;
   }
 
   add({ topic, partition, timestamp }: ProducerRecord<unknown, unknown>, { key, value, headers }: EncodedRecord): void {
@@ -68,15 +71,16 @@ export class PackedOutput {
 
   #reserve(bytes: number): void {
     if (this.#used + bytes > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(this.#used + bytes, 2 * this.#bytes.length));
+      const larger = new Uint8Array(Math.max(INITIAL_BYTES, this.#used + bytes, 2 * this.#bytes.length));
       larger.set(this.#bytes.subarray(0, this.#used));
       this.#bytes = larger;
     }
     if (this.#count < this.#timestamps.length) return;
-    const columns = new Int32Array(2 * this.#columns.length);
+    const records = Math.max(INITIAL_RECORDS, 2 * this.#timestamps.length);
+    const columns = new Int32Array(OUTPUT_COLUMNS * records);
     columns.set(this.#columns);
     this.#columns = columns;
-    const timestamps = new Float64Array(2 * this.#timestamps.length);
+    const timestamps = new Float64Array(records);
     timestamps.set(this.#timestamps);
     this.#timestamps = timestamps;
   }

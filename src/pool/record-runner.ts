@@ -77,7 +77,7 @@ export class RecordRunner {
     let turnAt = performance.now();
     for (let place = 0; place < indexes.length; place++) {
       const index = indexes[place]!;
-      const mark = output.mark();
+      output.mark();
       onRecord?.(place);
       if ((place & LOOK_MASK) === LOOK_MASK && performance.now() - turnAt > TURN_MS) {
         await immediate();
@@ -94,7 +94,7 @@ export class RecordRunner {
         const adding = this.#addAll(output, records);
         if (adding !== undefined) await adding;
       } catch (error) {
-        output.rewind(mark);
+        output.rewind();
         return { done: place, error, output: output.take() };
       }
     }
