@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
@@ -15,6 +15,7 @@ import {
   IncompatibleEnvironmentError,
   type PoolMode,
   type PoolRunner,
+  type PoolStats,
   type RunPoolOptions,
   type RunResult,
   type RuntimeVars,
@@ -29,7 +30,10 @@ import { committedTotal, readAll } from '../support/topics.ts';
 
 const handlerUrl = (name: string): URL => new URL(`../support/pool-handlers/${name}.js`, import.meta.url);
 
-type Options = Partial<RunPoolOptions<Buffer | null, Buffer | null, readonly unknown[]>>;
+type Options = Partial<RunPoolOptions<Buffer | null, Buffer | null, readonly unknown[]>> & {
+  /** Told every 20 ms. */
+  readonly onStats?: (stats: PoolStats) => void;
+};
 
 interface Run {
   readonly result: RunResult;
@@ -69,7 +73,7 @@ describe('runPool', () => {
   }
 
   /** Runs until `handled` records are handled and skipped, or it ends by itself. */
-  async function run(topic: string, vars: RuntimeVars, handled: number, options: Options = {}): Promise<Run> {
+  async function run(topic: string, vars: RuntimeVars, handled: number, { onStats, ...options }: Options = {}): Promise<Run> {
     const consumer = await createConsumer({ vars, topics: [topic] });
     const producer = await createProducer({ vars });
     const metrics = new CountingMetrics();
@@ -86,7 +90,9 @@ describe('runPool', () => {
       ...(options as object),
     });
     const watch = setInterval(() => {
-      const { handledRecords, failedRecords } = pool.stats();
+      const stats = pool.stats();
+      const { handledRecords, failedRecords } = stats;
+      onStats?.(stats);
       if (handledRecords + failedRecords >= handled) stop.abort();
     }, 20);
     try {
@@ -134,6 +140,29 @@ describe('runPool', () => {
       assert.equal(await committedTotal(services, vars, topic), 3_000);
     });
   }
+
+  test('auto tries workers on the live stream: inline until they are there, in order across the change', {
+    skip: availableParallelism() < 2,
+  }, async () => {
+    const [count, out] = [120_000, await services.topic('out')];
+    const topic = await fillTexts(out, numbers(count).map(String));
+    const vars = services.vars();
+    const samples: { readonly mode: PoolMode; readonly switches: number; readonly handled: number }[] = [];
+    const onStats = ({ mode, switches, handledRecords: handled }: PoolStats): void => void samples.push({ mode, switches, handled });
+    await run(topic, vars, count, { mode: 'auto', handler: handlerUrl('slow-start'), onStats });
+    const opening = samples.filter(({ mode, switches }) => mode === 'inline' && switches === 1);
+    assert.ok(opening.at(-1)!.handled - opening[0]!.handled > 1_000, JSON.stringify(opening));
+    assert.ok(samples.some(({ mode }) => mode === 'pool'));
+    const records = await readAll(services, out);
+    for (const partition of numbers(4)) {
+      const own = records.filter((record) => record.partition === partition).map(({ value }) => Number(value));
+      assert.deepEqual(
+        own,
+        numbers(count).filter((index) => index % 4 === partition),
+      );
+    }
+    assert.equal(await committedTotal(services, vars, topic), count);
+  });
 
   test('records of a key keep their order across partitions of workers; several outputs or none are as good as one', async () => {
     const out = await services.topic('out');

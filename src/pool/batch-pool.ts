@@ -81,6 +81,8 @@ export class BatchPool {
   readonly #failed = new AbortController();
   #mode: PoolMode;
   #threads: WorkerThreads | undefined;
+  /** Under `auto`: resolves when the workers are there, or are not to be. */
+  #opening: Promise<void> | undefined;
   #runner: RecordRunner | undefined;
   #lanes: Lane[] = [];
   #queued = 0;
@@ -204,22 +206,36 @@ export class BatchPool {
   async #followChooser(): Promise<void> {
     const chooser = this.#chooser;
     if (chooser === undefined) return;
-    const window = this.#window;
-    const elapsedMs = performance.now() - window.since;
-    if (window.records < WINDOW_RECORDS && !(elapsedMs >= WINDOW_MS && window.records >= WINDOW_LEAST_RECORDS)) return;
-    const { active } = performance.eventLoopUtilization(window.loop);
-    const behind = this.#hooks.behind();
-    const { records, workMs } = window;
-    chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && window.behind ? elapsedMs : undefined });
+    if (chooser.mode === this.#mode && !this.#closeWindow(chooser)) return;
     if (chooser.mode !== this.#mode) {
+      if (chooser.mode === 'pool' && this.#threads === undefined) {
+        // Records are handled inline until the workers are there.
+        this.#opening ??= this.#openThreads().then(
+          () => undefined,
+          (error: unknown) => {
+            if (!this.#closed) this.#end(error);
+          },
+        );
+        return;
+      }
       // Records of a partition must not be under way in both.
       await this.drain();
-      if (chooser.mode === 'pool') await this.#openThreads();
-      else await this.#loadRunner();
+      if (chooser.mode === 'inline') await this.#loadRunner();
       this.#mode = chooser.mode;
       this.#openLanes();
     }
+    const behind = this.#hooks.behind();
     this.#window = { records: 0, workMs: 0, since: performance.now(), behind, loop: performance.eventLoopUtilization() };
+  }
+
+  /** Tells the chooser of the stretch of records; false while it is too short. */
+  #closeWindow(chooser: ModeChooser): boolean {
+    const { behind, loop, records, since, workMs } = this.#window;
+    const elapsedMs = performance.now() - since;
+    if (records < WINDOW_RECORDS && !(elapsedMs >= WINDOW_MS && records >= WINDOW_LEAST_RECORDS)) return false;
+    const { active } = performance.eventLoopUtilization(loop);
+    chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && this.#hooks.behind() ? elapsedMs : undefined });
+    return true;
   }
 
   /** Works on a lane until it is empty. Its outputs are produced while the next task is handled already, in order. */
@@ -240,14 +256,19 @@ export class BatchPool {
       }
       await settling;
     } catch (error) {
-      this.#failure ??= error;
-      this.#failed.abort();
+      this.#end(error);
     } finally {
       lane.running = undefined;
       this.#tellRoom();
       // What came after the last look was left to this loop.
       if (!lane.empty && this.#failure === undefined && !this.#closed) lane.running = this.#work(lane);
     }
+  }
+
+  /** The pool ends by itself. */
+  #end(error: unknown): void {
+    this.#failure ??= error;
+    this.#failed.abort();
   }
 
   /** Undefined when a worker died over the task: it is back in its lane, whole or in parts. */
@@ -379,6 +400,7 @@ export class BatchPool {
     this.#closed = true;
     this.#stop.abort();
     this.#tellRoom();
+    await this.#opening;
     await this.#threads?.close();
   }
 }
