@@ -298,6 +298,9 @@ describe('a stream app', () => {
     assert.throws(() => void empty.run(), ConfigError);
     const retrying = counting(topic, appVars(await newName(), { PRODUCE_RETRY_TOPICS: 'again', RETRY_COUNT_MAX: '1' }));
     assert.throws(() => void retrying.app.run(), /PRODUCE_RETRY_TOPICS.*failures\.attempts/);
+    const never = new StreamAppWrapper({ vars: appVars(await newName()), failures: { attempts: 0 } });
+    never.agent(topic, () => undefined);
+    assert.throws(() => void never.run(), /Expected attempts to be a whole number from 1, got 0/);
     const failing = counting(topic, appVars(await newName(), { KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1', CONNECT_TIMEOUT_SECONDS: '1' }));
     await assert.rejects(failing.app.run(), /127\.0\.0\.1:1/);
   });

@@ -99,7 +99,7 @@ export function resolveFailureOptions(options: FailureOptions, vars: FailureVars
 }
 
 /** The retry topics, and how often a record goes to one; not checked. */
-export function resolveRetries(
+function resolveRetries(
   { retryTopics, retries }: FailureOptions,
   vars: FailureVars,
 ): Pick<ResolvedFailureOptions, 'retryTopics' | 'retries'> {

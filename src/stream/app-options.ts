@@ -1,5 +1,5 @@
 import type { TopicPartition } from '../binding/node-rdkafka.ts';
-import { type FailureOptions, resolveRetries } from '../delivery/failure-options.ts';
+import { type FailureOptions, resolveFailureOptions } from '../delivery/failure-options.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
 import type { RuntimeVars } from '../runtime-vars.ts';
 import type { AnyRecord } from './agent.ts';
@@ -53,9 +53,9 @@ export interface StreamAppEvents {
   error: [error: unknown];
 }
 
-/** What asks for retry topics: records of a stream app must not leave their topics. */
+/** What asks for retry topics: records of a stream app must not leave their topics. @throws ConfigError with other faults of the failure policy */
 export function retryFaults(vars: RuntimeVars, failures: FailureOptions = {}): string[] {
-  const { retryTopics, retries } = resolveRetries(failures, vars);
+  const { retryTopics, retries } = resolveFailureOptions(failures, vars);
   const areOwn = failures.retryTopics !== undefined;
   // Those of the variables may be other services' as well: `retries: 0` does without them here.
   if (retryTopics.length === 0 || !(areOwn || retries > 0)) return [];
