@@ -374,6 +374,20 @@ describe('producing', { concurrency: 4 }, () => {
     assert.deepEqual((await readAll(services, output)).map(({ value }) => String(value)).toSorted(), ['after', 'before']);
   });
 
+  test('a record larger than the whole local queue is refused at once', async () => {
+    const output = await services.topic('out');
+    await using producer = await createProducer({ vars: services.vars({ PRODUCER_QUEUE_MAX_MB: '0.5' }) });
+    const large = { topic: output, value: Buffer.alloc(600_000) };
+    assert.throws(() => producer.tryEnqueue(large), RecordTooLargeError);
+    for (const attempt of [producer.enqueue(large), producer.enqueueBatch([large])]) {
+      const { error, message, tookMs } = await failureOf(attempt);
+      assert.ok(error instanceof RecordTooLargeError, inspect(error));
+      assert.match(message, /600000 bytes.*PRODUCER_QUEUE_MAX_MB/);
+      assert.ok(tookMs < 500, `${tookMs} ms`);
+    }
+    await producer.send({ topic: output, value: Buffer.alloc(400_000) });
+  });
+
   test('an output above the limit stops the runner, and its source record is not committed', async () => {
     const [input, output] = [await services.topic('in'), await services.topic('out')];
     await fill(services, input, 5, { partition: 0 });

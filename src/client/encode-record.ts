@@ -25,6 +25,7 @@ export interface EncodeSettings<K, V> {
   readonly keySerializer: Serializer<K>;
   readonly valueSerializer: Serializer<V>;
   readonly sink: RecordSink['kind'];
+  /** `message.max.bytes`, or the size of the whole local queue where that is less. */
   readonly recordMaxBytes: number;
 }
 
@@ -77,7 +78,7 @@ export function encodeRecord<K, V>(record: ProducerRecord<K, V>, settings: Encod
 
 function tooLarge(topic: string, bytes: number): RecordTooLargeError {
   return new RecordTooLargeError(
-    `A record of ${bytes} bytes for ${topic} is too large. Raise MESSAGE_BATCH_MAX_MB (message.max.bytes), and max.message.bytes of the topic.`,
+    `A record of ${bytes} bytes for ${topic} is too large. Raise MESSAGE_BATCH_MAX_MB (message.max.bytes), max.message.bytes of the topic, and PRODUCER_QUEUE_MAX_MB where that is less.`,
     { topic, kafkaCode: kafkaCodes.messageSizeTooLarge },
   );
 }

@@ -91,7 +91,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#fatal;
   }
 
-  /** @internal `message.max.bytes`. */
+  /** @internal Size of the largest record. */
   get recordMaxBytes(): number {
     return this.#settings.recordMaxBytes;
   }

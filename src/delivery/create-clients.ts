@@ -240,13 +240,15 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   const settings = producerSettings(vars, options.config);
   const limit = (key: string): number => Number(effectiveValue(settings, key));
   const transactional = (settingValue(settings, 'transactional.id') ?? '') !== '';
+  const queueMaxBytes = limit('queue.buffering.max.kbytes') * 1024;
   const producer = new Producer<K, V>({
     config: routeConfig('producer', settings),
     sink: chooseSink(vars.RDKAFKA_TOOLKIT_NATIVE, settings),
     // librdkafka takes 0 for no limit.
     queueMaxRecords: limit('queue.buffering.max.messages') || Number.POSITIVE_INFINITY,
-    queueMaxBytes: limit('queue.buffering.max.kbytes') * 1024,
-    recordMaxBytes: limit('message.max.bytes'),
+    queueMaxBytes,
+    // One that is larger than the whole queue would wait for ever.
+    recordMaxBytes: Math.min(limit('message.max.bytes'), queueMaxBytes),
     bootstrapServers: String(settings['bootstrap.servers'] ?? 'the mock cluster'),
     keySerializer: options.keySerializer ?? (rawSerializer as Serializer<unknown> as Serializer<K>),
     valueSerializer: options.valueSerializer ?? (rawSerializer as Serializer<unknown> as Serializer<V>),

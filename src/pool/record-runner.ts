@@ -17,7 +17,7 @@ const LOOK_MASK = 15;
 export interface RunnerSettings {
   /** URL of the handler module. */
   readonly handler: string;
-  /** `message.max.bytes`; outputs beyond it are refused at their record. */
+  /** The producer's; outputs beyond it are refused at their record. */
   readonly recordMaxBytes: number;
   /** Which headers can be sent. */
   readonly sink: 'portable' | 'packed';
