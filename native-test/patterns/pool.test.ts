@@ -141,6 +141,27 @@ describe('runPool', () => {
     });
   }
 
+  for (const mode of ['pool', 'inline'] as const) {
+    test(`in mode ${mode} a record whose handler fails because all is to stop comes again, and the end is a clean one`, async () => {
+      const out = await services.topic('out');
+      const topic = await services.topic('in');
+      const vars = services.vars();
+      await using filling = await createProducer({ vars });
+      for (const action of ['echo', 'echo', 'fail-at-stop', 'echo']) {
+        await filling.send({ topic, partition: 0, value: `${out}|${action}|x` });
+      }
+      const asked: unknown[] = [];
+      const onError = (error: unknown): 'skip' => {
+        asked.push(error);
+        return 'skip';
+      };
+      // Stopped once the first two are done; the third waits for nothing else.
+      const { result } = await run(topic, vars, 2, { mode, concurrency: 1, taskRecords: 1, onError });
+      assert.deepEqual([asked, result.skipped], [[], 0]);
+      assert.equal(await committedTotal(services, vars, topic), 2);
+    });
+  }
+
   test('auto tries workers on the live stream: inline until they are there, in order across the change', {
     skip: availableParallelism() < 2,
   }, async () => {

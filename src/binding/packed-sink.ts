@@ -221,7 +221,8 @@ export class PackedSink implements RecordSink {
     } finally {
       this.#draining = false;
     }
-    if (this.#sent > 0) this.submit();
+    // What librdkafka had no room for.
+    if (this.#count > 0 && !this.#scheduled) this.submit();
   }
 
   #deliver(count: number): void {

@@ -28,7 +28,7 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   readonly #commits = new Map<number, { readonly resolve: (code: number) => void; readonly timer: NodeJS.Timeout }>();
   #nextCommit = 0;
   /** Errors that came beside records: the records go first. */
-  readonly #held: Error[] = [];
+  readonly #held: unknown[] = [];
 
   constructor(raw: RawConsumer, topics: TopicTable, decoders: RecordDecoders<K, V, H>, onPartitionEof: (at: TopicPartitionOffset) => void) {
     this.#raw = raw;
@@ -43,8 +43,7 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     await immediate();
     for (;;) {
       if (this.#closed) return undefined;
-      const held = this.#held.shift();
-      if (held !== undefined) throw held;
+      if (this.#held.length > 0) throw this.#held.shift();
       const batch = this.#drain(maxRecords);
       if (batch !== undefined) return batch;
       if (this.#held.length > 0) continue;
@@ -78,8 +77,15 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     return new RecordBatch(fetched.length, fetched.bytes!, fetched.columns!, names, this.#decoders);
   }
 
+  /** What came beside records. What a listener throws must not cost them. */
   #note({ eofs = [], errors = [] }: PackedFetch): void {
-    for (const at of eofs) this.#onPartitionEof(at);
+    for (const at of eofs) {
+      try {
+        this.#onPartitionEof(at);
+      } catch (error) {
+        this.#held.push(error);
+      }
+    }
     for (const error of errors) this.#held.push(consumeError(error));
   }
 

@@ -42,7 +42,7 @@ export class Acknowledgements {
   /** Every record numbered above `since` and up to the result is acknowledged; see `Producer.acknowledgedSequence`. */
   sequence(since: number): number {
     // Numbers are reserved in ascending order, so the first is the lowest.
-    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, lowestOf(this.#reserved), lowestOf(this.#held));
+    const oldest = Math.min(this.#ring.oldest ?? Number.MAX_SAFE_INTEGER, lowestOf(this.#reserved), lowestOf(this.#held, since));
     const lowest = Math.min(oldest, this.#failures.heldFrom(since));
     return lowest === Number.MAX_SAFE_INTEGER ? lowest : lowest - 1;
   }
@@ -107,14 +107,21 @@ export class Acknowledgements {
   }
 
   #fail(outstanding: Outstanding, index: number, error: DeliveryError): void {
-    if (!outstanding.owned) this.#failures.add(error);
-    if (!outstanding.observed) this.#unobservedFailure ??= error;
+    const { observed, reserved } = outstanding;
+    // While it waited to be queued it had a lower number, and offsets noted meanwhile wait for that one.
+    if (!outstanding.owned) this.#failures.add(error, { from: reserved > 0 ? reserved : error.sequence, observed });
+    if (!observed) this.#unobservedFailure ??= error;
     try {
       if (outstanding.fail(index, error)) this.#unreserve(outstanding);
     } catch (thrown) {
       this.#callbackThrew(outstanding, thrown);
     }
-    this.#listener.onFailed(error);
+    try {
+      this.#listener.onFailed(error);
+    } catch (thrown) {
+      // The reports behind this one must come through.
+      this.#listener.onCallbackThrew(new StateError(`A listener of deliveryError threw: ${String(thrown)}`, { cause: thrown }));
+    }
   }
 
   #unreserve({ reserved }: Outstanding): void {
@@ -132,15 +139,23 @@ export class Acknowledgements {
     return this.#failures.after(since);
   }
 
-  /** Throws the failure of a record nobody was told about. */
+  /** Throws the failure of a record nobody was told about, as an error of its own: whoever catches it has not dealt with that record. */
   throwIfFailed(since: number): void {
-    if (this.#unobservedFailure !== undefined && this.#unobservedFailure.sequence > since) throw this.#unobservedFailure;
+    const failure = this.#unobservedFailure;
+    if (failure === undefined || failure.sequence <= since) return;
+    const { fatal, kafkaCode, message, partition, retriable, sequence, topic } = failure;
+    throw new DeliveryError(message, sequence, { cause: failure, fatal, kafkaCode, partition, retriable, topic });
   }
 
-  /** Whoever was told of these failures has dealt with them: they hold no offset back any more. */
+  /** Whoever was told of these very failures has dealt with them: they hold no offset back any more. */
   forgive(error: DeliveryError): void {
     const each = error instanceof BatchDeliveryError ? error.failures.map((failure) => failure.error) : [error];
-    for (const { sequence } of each) this.#failures.forget(sequence);
+    for (const failure of each) this.#failures.forget(failure);
+  }
+
+  /** Whoever produced the records numbered above `since` and up to `until` has dealt with those failures of which it was told, or will be. */
+  pardon(since: number, until: number): void {
+    this.#failures.pardon(since, until);
   }
 
   /** Nobody need be told of the failures up to now. */
@@ -177,7 +192,8 @@ function placeOf(topic: string, partition: number): string {
   return partition >= 0 ? `${topic} [${partition}]` : topic;
 }
 
-/** The first that was put in. */
-function lowestOf(numbers: ReadonlySet<number>): number {
-  return numbers.size === 0 ? Number.MAX_SAFE_INTEGER : numbers.values().next().value!;
+/** The first above `since` that was put in; they are put in in ascending order. */
+function lowestOf(numbers: ReadonlySet<number>, since = 0): number {
+  for (const number of numbers) if (number > since) return number;
+  return Number.MAX_SAFE_INTEGER;
 }

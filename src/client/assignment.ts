@@ -141,9 +141,12 @@ export class Assignment<K, V, H> {
 
   /** Fetches no more of a partition that is parked; it goes on from `offset` later. */
   async halt(parked: Parked, offset: number): Promise<void> {
+    const target = { topic: parked.topic, partition: parked.partition, offset };
+    // First of all: whatever fails, it is known where the partition goes on.
+    this.#moving.set(this.#keyOf(parked), target);
     this.#handle.pause([parked]);
     this.buffer.restart([this.#keyOf(parked)]);
-    await this.#moveAll([{ topic: parked.topic, partition: parked.partition, offset }]);
+    await this.#moveAll([target]);
   }
 
   /** @param dueAt Milliseconds since the epoch. */

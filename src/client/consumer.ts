@@ -280,7 +280,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
    */
   async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
     this.#assertAssigned('pause', partitions);
-    await this.#fetcher.alone(() => this.#assignment.pause(partitions));
+    await this.#fetcher.alone(() => {
+      // A rebalance may have been before it.
+      this.#assertAssigned('pause', partitions);
+      return this.#assignment.pause(partitions);
+    });
   }
 
   /** Undoes {@link pause}. */
@@ -300,7 +304,10 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       throw new StateError(`Expected an offset from 0 for ${topic} [${partition}], got ${offset}`, { topic, partition });
     }
     this.#assertAssigned('seek', [{ topic, partition }]);
-    await this.#fetcher.alone(() => this.#assignment.seek({ topic, partition, offset }));
+    await this.#fetcher.alone(() => {
+      this.#assertAssigned('seek', [{ topic, partition }]);
+      return this.#assignment.seek({ topic, partition, offset });
+    });
   }
 
   /** The offset of the next record to be handed over; undefined for a partition of which none was fetched yet. */

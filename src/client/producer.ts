@@ -129,6 +129,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     this.#acknowledgements.forgive(error);
   }
 
+  /** @internal As {@link forgive} for what was produced above number `since` and up to `until`, as far as somebody was told of it. */
+  pardon(since: number, until: number): void {
+    this.#acknowledgements.pardon(since, until);
+  }
+
   /**
    * @internal Offsets that are noted from now on wait until what this gives back is called: for a record that is sent by {@link sendRaw} until
    * it arrives, however often.

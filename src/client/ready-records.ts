@@ -143,7 +143,6 @@ export class ReadyRecords<K, V, H> {
     if (dueAt === 0 || dueAt <= Date.now()) return false;
     const parked = this.#assignment.park(batch.topicIndexes[index]!, batch.partitions[index]!);
     this.#park(parked, batch.offsets[index]!, dueAt).catch((error: unknown) => {
-      // It stays parked: going on from another place would skip records.
       if (this.#open) this.#fetcher.noteFailure(error);
     });
     return true;
@@ -151,10 +150,14 @@ export class ReadyRecords<K, V, H> {
 
   async #park(parked: Parked, offset: number, dueAt: number): Promise<void> {
     const isParked = (): boolean => this.#open && this.#assignment.isParked(parked);
-    await this.#fetcher.alone(async () => {
-      if (isParked()) await this.#assignment.halt(parked, offset);
-    });
-    if (isParked()) this.#assignment.restUntil(dueAt, parked);
+    try {
+      await this.#fetcher.alone(async () => {
+        if (isParked()) await this.#assignment.halt(parked, offset);
+      });
+    } finally {
+      // Where the seek failed, nothing is handed over until it is done.
+      if (isParked()) this.#assignment.restUntil(dueAt, parked);
+    }
   }
 
   /** Waits until something changed: a record came, became old enough, or its schema arrived; or until the deadline. */

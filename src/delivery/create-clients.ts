@@ -149,6 +149,7 @@ export async function createConsumer<K = Buffer | null, V = Buffer | null, H = r
       maxInFlightRecords: vars.CONSUMER_MAX_IN_FLIGHT_RECORDS,
       maxInFlightBytes: vars.CONSUMER_MAX_IN_FLIGHT_MB * 1_048_576,
       drainTimeoutMs: vars.CONSUMER_DRAIN_TIMEOUT_SECONDS * 1000,
+      startsAtEnd: ['latest', 'largest', 'end'].includes(String(effectiveValue(settings, 'auto.offset.reset'))),
     });
     managers.set(consumer, manager);
     failureVars.set(consumer, vars);
@@ -264,9 +265,9 @@ export async function createProducer<K = Uint8Array | string | null, V = Uint8Ar
   // What a transaction produces is committed with its own offsets: no other consumer's wait for it.
   if (transactional) return producer;
   openProducers.add(producer);
-  // A producer that failed a record keeps holding offsets after it is closed: what it lost stays lost.
+  // A producer that failed a record, or did not put one aside, keeps holding offsets after it is closed: what it lost stays lost.
   producer.once('closed', () => {
-    if (producer.failure() === undefined) openProducers.delete(producer);
+    if (producer.acknowledgedSequence() === Number.MAX_SAFE_INTEGER) openProducers.delete(producer);
   });
   return producer;
 }

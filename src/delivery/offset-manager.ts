@@ -21,6 +21,8 @@ export interface OffsetLimits {
   readonly maxInFlightBytes: number;
   /** How long a revoke waits for records under way before the partitions are given up without them. */
   readonly drainTimeoutMs: number;
+  /** Whether a partition of which nothing is committed yet begins at its end: then its first record's offset is committed before that is done. */
+  readonly startsAtEnd: boolean;
 }
 
 /** A record reported as done: a view, or just its place. */
@@ -32,7 +34,7 @@ interface View {
 }
 
 type AnyConsumer = Consumer<unknown, unknown, unknown>;
-type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'forgive' | 'closed' | 'throwIfFailed'>;
+type AnyProducer = Pick<Producer, 'acknowledgedSequence' | 'failure' | 'forgive' | 'pardon' | 'closed' | 'throwIfFailed'>;
 
 type Tracker = OffsetTracker | PositionTracker;
 
@@ -94,6 +96,11 @@ export class OffsetManager implements OffsetKeeper {
   /** Records that were handed over and not finished when the consumer was closed. */
   get leftAtClose(): number {
     return this.#leftAtClose;
+  }
+
+  /** See {@link OffsetLimits.startsAtEnd}. */
+  get startsAtEnd(): boolean {
+    return this.#limits.startsAtEnd;
   }
 
   /** How far each assigned partition is. */
@@ -162,6 +169,7 @@ export class OffsetManager implements OffsetKeeper {
         index++;
       } while (index < to && partitions[index] === partition && topicIndexes[index] === topicIndex);
       if (assigned === undefined) continue;
+      if (this.#limits.startsAtEnd && assigned.lastOffset < 0) this.#dirty = true;
       assigned.handedOver += index - start;
       assigned.lastOffset = offsets[index - 1]!;
       assigned.lastTimestamp = timestamps[index - 1]!;
@@ -270,6 +278,12 @@ export class OffsetManager implements OffsetKeeper {
     for (const producer of this.#outputs()) producer.forgive(error);
   }
 
+  /** As {@link forgive} for all that was produced above number `since`: by a handler whose record is tried again or put aside. */
+  pardon(since: number): void {
+    const until = currentSequence();
+    if (until > since) for (const producer of this.#outputs()) producer.pardon(since, until);
+  }
+
   /** Throws what a linked producer could tell nobody: a failed delivery. */
   throwIfFailed(): void {
     for (const producer of this.#outputs()) producer.throwIfFailed(this.#since);
@@ -345,13 +359,9 @@ export class OffsetManager implements OffsetKeeper {
       // The group is rebalancing: what is still ours afterwards is committed then.
       if (!isGroupMovingCode(refused.kafkaCode) || performance.now() >= deadline) throw refused;
       await sleep(100);
+      // Records of partitions that are given up here come again where they go.
       await this.#consumer.serveCallbacks();
-      if (owners.some((assigned) => !this.#isAssigned(assigned))) throw refused;
     }
-  }
-
-  #isAssigned(assigned: Assigned): boolean {
-    return this.#assigned.get(partitionKey(this.#consumer.topicIndex(assigned.topic), assigned.partition)) === assigned;
   }
 
   /** Undefined when the broker has the offsets, else why not. */

@@ -28,7 +28,7 @@ export class ConcurrentEngine<K, V, H, OK, OV> extends Engine<K, V, H, OK, OV> {
       throw new ConfigError([`Expected concurrency to be a whole number from 1, got ${concurrency}`]);
     }
     if (!Object.hasOwn(laneOf, order)) throw new ConfigError([`Expected order to be partition, key or none, got ${JSON.stringify(order)}`]);
-    super(options, stop.signal, () => this.#turnOnce());
+    super(options, stop.signal, () => this.#turnOnce(), { alone: false });
     const { consumer, handler } = options;
     const finish = (record: ConsumerRecord<K, V, H>): void => enqueueAutoCommits(consumer, record);
     this.#stop = stop;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { orAborted } from '../abort.ts';
 import { type ConsumerRecord, decodeNow } from '../binding/record-batch.ts';
+import { currentSequence } from '../client/delivery.ts';
 import type { Producer, ProducerRecord } from '../client/producer.ts';
 import { Outage } from '../delivery/outage.ts';
 import { isToolkitError, NoMessageError, StateError, TransactionError } from '../errors.ts';
@@ -14,7 +15,6 @@ import { withDeadline } from './handler-deadline.ts';
 import { produceMessage } from './produce.ts';
 import type { HandlerContext, HandlerResult, RecordHandler, RunBaseOptions, RunBatchOptions, RunResult } from './run-options.ts';
 
-/** Longest wait between two tries during an outage. */
 /** What becomes of outputs. */
 export type OutputProducer<OK, OV> = Pick<Producer<OK, OV>, 'enqueue' | 'sendRaw' | 'throwIfFailed'> & Partial<Holder>;
 
@@ -22,6 +22,10 @@ export type OutputProducer<OK, OV> = Pick<Producer<OK, OV>, 'enqueue' | 'sendRaw
 export class Engine<K, V, H, OK, OV> {
   readonly #options: RunBaseOptions<K, V, H> & { readonly producer?: OutputProducer<OK, OV> | undefined };
   readonly #transactional: boolean;
+  /** Handlers are called one after the other. */
+  readonly #alone: boolean;
+  /** Number of the last record that was produced before the present attempt at a record or batch. */
+  #before = 0;
   readonly #context: HandlerContext;
   readonly #wait: { readonly signal: AbortSignal };
   readonly #turn: (engine: Engine<K, V, H, OK, OV>) => Promise<void>;
@@ -36,13 +40,14 @@ export class Engine<K, V, H, OK, OV> {
     options: RunBaseOptions<K, V, H> & { readonly producer?: OutputProducer<OK, OV> | undefined },
     signal: AbortSignal,
     turn: (engine: Engine<K, V, H, OK, OV>) => Promise<void>,
-    { transactional = false }: { readonly transactional?: boolean } = {},
+    { transactional = false, alone = true }: { readonly transactional?: boolean; readonly alone?: boolean } = {},
   ) {
     this.#options = options;
     this.#context = { signal };
     this.#wait = { signal };
     this.#turn = turn;
     this.#transactional = transactional;
+    this.#alone = alone;
     const { producer } = options;
     const holder = producer?.hold === undefined ? undefined : (producer as Holder);
     this.#failures = new Failures(options, signal, { producer, holder, resend: !transactional });
@@ -101,6 +106,7 @@ export class Engine<K, V, H, OK, OV> {
 
   /** Filters, decodes and handles a record, and sees to it when that fails. Undefined when it is done already. */
   handle(record: ConsumerRecord<K, V, H>, handler: RecordHandler<K, V, H, OK, OV>): Promise<void> | undefined {
+    this.#before = currentSequence();
     try {
       if (!this.#passes(record)) return undefined;
       decodeNow(record);
@@ -131,6 +137,7 @@ export class Engine<K, V, H, OK, OV> {
   }
 
   async #attempt(record: ConsumerRecord<K, V, H>, handler: RecordHandler<K, V, H, OK, OV>): Promise<void> {
+    this.#before = currentSequence();
     decodeNow(record);
     await this.#produce(await this.#call(record, record, handler));
   }
@@ -138,7 +145,7 @@ export class Engine<K, V, H, OK, OV> {
   /** Tries a record that failed until it succeeds (true) or is dealt with (false). */
   async #again(record: ConsumerRecord<K, V, H>, thrown: unknown, attempt: () => void | Promise<void>): Promise<boolean> {
     let error = thrown;
-    for (let failed = 1; await this.#failures.failed(error, record, failed); failed++) {
+    for (let failed = 1; await this.#failures.failed(error, record, failed, this.#since); failed++) {
       try {
         await attempt();
         return true;
@@ -149,21 +156,28 @@ export class Engine<K, V, H, OK, OV> {
     return false;
   }
 
+  /** What was produced after this number is the present handler's; undefined where others are at work beside it. */
+  get #since(): number | undefined {
+    return this.#alone ? this.#before : undefined;
+  }
+
   /** A turn with a batch. */
   async batch({ handler, count, timeoutMs }: RunBatchOptions<K, V, H, OK, OV>): Promise<void> {
     const { consumer } = this.#options;
     const records = await this.#tolerant(() => consumer.consumeBatch({ ...this.#wait, count, timeoutMs }));
     if (records === undefined) return;
     this.#count(records.length);
+    this.#before = currentSequence();
     let pending = await this.#readable(records);
     for (let attempt = 1; pending.length > 0; ) {
+      this.#before = currentSequence();
       try {
         await this.#produce(await this.#call(pending[0]!, pending, handler));
         break;
       } catch (error) {
         const item = itemOf<OK, OV>(error, pending.length);
         if (item === undefined) {
-          if (!(await this.#failures.batchFailed(error, pending, attempt++))) break;
+          if (!(await this.#failures.batchFailed(error, pending, attempt++, this.#since))) break;
           continue;
         }
         if (item.index > 0) {
@@ -172,6 +186,7 @@ export class Engine<K, V, H, OK, OV> {
           pending = pending.slice(item.index);
           attempt = 1;
         }
+        // What was produced may be of the records before it.
         if (await this.#failures.failed(item.cause, pending[0]!, attempt++)) continue;
         enqueueAutoCommits(consumer, pending[0]!);
         pending = pending.slice(1);

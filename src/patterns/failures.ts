@@ -5,7 +5,7 @@ import { failureVarsOf, offsetManagerOf } from '../delivery/create-clients.ts';
 import { type FailedRecord, originOf } from '../delivery/failed-record.ts';
 import { resolveFailureOptions } from '../delivery/failure-options.ts';
 import { type FailureDecision, FailurePolicy, type FailureTools } from '../delivery/failure-policy.ts';
-import { ClosedError, DeliveryError, TransactionError } from '../errors.ts';
+import { ClosedError, ConfigError, DeliveryError, TransactionError } from '../errors.ts';
 import { AsideQueue, type Holder } from './aside.ts';
 import type { RunBaseOptions } from './run-options.ts';
 
@@ -59,10 +59,19 @@ export class Failures<K, V, H> {
     return (this.#signal.aborted || this.#options.consumer.closed) && isStopReason(error, this.#signal);
   }
 
-  /** Has the consumer take delayed records back when they are due. */
+  /**
+   * Has the consumer take delayed records back when they are due.
+   *
+   * @throws ConfigError when the consumer would skip those of a retry topic of which nothing is committed yet
+   */
   async start(): Promise<void> {
     const topics = new Set(this.#policy.retryTopics);
     if (topics.size === 0) return;
+    if (offsetManagerOf(this.#options.consumer).startsAtEnd) {
+      throw new ConfigError([
+        'Expected CONSUMER_AUTO_OFFSET_RESET to be earliest with retry topics: records that rest in one before anybody has committed there would be skipped',
+      ]);
+    }
     await this.#options.consumer.alsoConsume(
       [...topics],
       (batch, index) =>
@@ -75,46 +84,55 @@ export class Failures<K, V, H> {
    * Sees to a record that failed for the `attempt`th time. True when it is to be tried again now; false when it is dealt with, so that its
    * offset may be stored.
    *
+   * @param since What was produced after this number is its handler's alone; undefined where others were at work meanwhile
    * @throws the error when nobody wants it; what kept the record from being put aside; the signal's reason
    */
-  async failed(error: unknown, record: ConsumerRecord<K, V, H>, attempt: number): Promise<boolean> {
+  async failed(error: unknown, record: ConsumerRecord<K, V, H>, attempt: number, since?: number): Promise<boolean> {
     const decision = this.#decide(error, record, attempt);
-    if (decision !== undefined) return this.#carryOut(decision, error, record, attempt);
-    this.#ask(error, record, 1);
+    if (decision !== undefined) return this.#carryOut(decision, error, record, attempt, since);
+    this.#ask(error, record, 1, since);
     return false;
   }
 
   /** As {@link failed} for a batch as a whole. */
-  async batchFailed(error: unknown, records: readonly ConsumerRecord<K, V, H>[], attempt: number): Promise<boolean> {
+  async batchFailed(error: unknown, records: readonly ConsumerRecord<K, V, H>[], attempt: number, since?: number): Promise<boolean> {
     const decision = this.#decide(error, records[0]!, attempt);
     if (decision === undefined) {
-      this.#ask(error, records[0], records.length);
+      this.#ask(error, records[0], records.length, since);
       return false;
     }
-    if (decision.action === 'attempt') return this.#carryOut(decision, error, records[0]!, attempt);
+    if (decision.action === 'attempt') return this.#carryOut(decision, error, records[0]!, attempt, since);
     for (const record of records) {
       // Records of retry topics have retries of their own behind them.
       const own = this.#policy.decide(error, { topic: record.topic, headers: record.rawHeaders }, attempt);
-      if (own.action === 'undecided') this.#ask(error, record, 1);
-      else await this.#carryOut(own, error, record, attempt);
+      if (own.action === 'undecided') this.#ask(error, record, 1, since);
+      else await this.#carryOut(own, error, record, attempt, since);
     }
     return false;
   }
 
-  /** Undefined when it is left to `onError`: the policy has no place for it, or the runner is ending. */
+  /** Undefined when it is left to `onError`: the policy has no place for it. */
   #decide(error: unknown, record: ConsumerRecord<K, V, H>, attempt: number): Decided | undefined {
     const { metrics } = this.#options;
     if (this.#isStop(error)) throw error;
     // The transaction is at an end: all of its records come again.
     if (error instanceof TransactionError) throw error;
     metrics?.incMessageErrors(error);
-    // What fails while everything ends may fail because of that: the record comes again.
-    if (this.#signal.aborted) return undefined;
+    // What fails while everything ends may fail because of that: the record is nobody's to skip or put aside, it comes again.
+    if (this.#signal.aborted) throw this.#signal.reason;
     const decision = this.#policy.decide(error, { topic: record.topic, headers: record.rawHeaders }, attempt);
     return decision.action === 'undecided' ? undefined : decision;
   }
 
-  async #carryOut(decision: Decided, error: unknown, record: ConsumerRecord<K, V, H>, attempt: number): Promise<boolean> {
+  async #carryOut(
+    decision: Decided,
+    error: unknown,
+    record: ConsumerRecord<K, V, H>,
+    attempt: number,
+    since: number | undefined,
+  ): Promise<boolean> {
+    // Now: what is produced later, e.g. to a dead-letter topic, is not the handler's.
+    if (decision.action !== 'stop') this.#forgive(error, since);
     switch (decision.action) {
       case 'stop':
         throw error;
@@ -130,7 +148,6 @@ export class Failures<K, V, H> {
       case 'deadLetter':
         await this.#putAside(decision, error, record.detach(), attempt);
     }
-    this.#forgive(error);
     return decision.action === 'attempt';
   }
 
@@ -143,13 +160,16 @@ export class Failures<K, V, H> {
     await (this.#aside === undefined ? send() : this.#aside.add(send));
   }
 
-  /** An output that failed is made again with its record, or put aside with it. */
-  #forgive(error: unknown): void {
-    if (error instanceof DeliveryError) offsetManagerOf(this.#options.consumer).forgive(error);
+  /** An output that failed is made again with its record, or put aside with it; and so are all others that its handler was told of. */
+  #forgive(error: unknown, since: number | undefined): void {
+    const manager = offsetManagerOf(this.#options.consumer);
+    if (error instanceof DeliveryError) manager.forgive(error);
+    if (since !== undefined) manager.pardon(since);
   }
 
-  #ask(error: unknown, record: ConsumerRecord<K, V, H> | undefined, count: number): void {
+  #ask(error: unknown, record: ConsumerRecord<K, V, H> | undefined, count: number, since: number | undefined): void {
     if (this.#options.onError?.(error, record) !== 'skip') throw error;
+    this.#forgive(error, since);
     this.skipped += count;
   }
 }

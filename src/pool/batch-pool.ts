@@ -287,6 +287,10 @@ export class BatchPool {
 
   /** A second time as a whole; then the record that was under way apart, so that it alone can be to blame. */
   async #retry(lane: Lane, task: PoolTask, error: WorkerError): Promise<void> {
+    if (this.#stop.signal.aborted) {
+      this.#putBack(lane, task);
+      return;
+    }
     const failures = task.failures + 1;
     if (failures < 2) this.#putBack(lane, task.slice(0, task.length, failures));
     else if (task.length > 1) {
@@ -342,6 +346,11 @@ export class BatchPool {
 
   /** After a record that failed: waits for an outage to pass, or decides on the record; then the rest follows. */
   async #goOn(lane: Lane, task: PoolTask, { done, error }: TaskOutcome): Promise<void> {
+    // What fails while everything ends may fail because of that: it comes again.
+    if (this.#stop.signal.aborted) {
+      this.#putBack(lane, task.slice(done, task.length));
+      return;
+    }
     if (isToolkitError(error) && error.retriable && !error.fatal) {
       // Nothing was taken by it: the same record is tried again.
       const restMs = this.#outage.next();

@@ -38,6 +38,10 @@ const handler: PoolHandlerFactory = definePoolHandler(
         await sleep(60_000, undefined, { signal }).catch(() => undefined);
         return output;
       },
+      'fail-at-stop': async () => {
+        await sleep(60_000, undefined, { signal });
+        return output;
+      },
       'lone-surrogate': () => ({ ...output, headers: { bad: '\ud800' } }),
       huge: () => ({ ...output, value: 'x'.repeat(3_000_000) }),
     };
