@@ -296,7 +296,7 @@ export const runtimeVarTable = {
     librdkafka: ['auto.offset.reset'],
     client: 'consumer',
     group: 'consumer',
-    doc: 'Where a partition without a committed offset starts. `latest` skips what was written before, and what is written to a new partition until it is noticed. A topic setting: node-rdkafka drops it among the global ones.',
+    doc: 'Where a partition without a committed offset starts. `latest` skips what was written before, and what is written to a new partition until it is noticed; it cannot be with retry topics. A topic setting: node-rdkafka drops it among the global ones.',
   },
   CONSUMER_ASSIGNMENT_STRATEGY: {
     type: 'enum',

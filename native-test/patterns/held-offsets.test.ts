@@ -84,7 +84,7 @@ describe('an offset is not stored', () => {
     assert.equal(await committed(vars, topic), 1);
     // Consumers that come later have nothing to do with it.
     await using later = await createConsumer({ vars, topics: [topic] });
-    enqueueAutoCommits(later, await later.consume());
+    enqueueAutoCommits(later, await later.consume({ timeoutMs: 20_000 }));
     await until('it is committed', async () => (await committed(vars, topic)) === 2);
   });
 
