@@ -81,6 +81,7 @@ describe('the mock cluster', () => {
       [() => cluster.stopBroker(-1), /stop broker -1: Expected a broker id/],
       [() => cluster.setRoundTripTime(1, -5), /round-trip time of broker 1: Expected/],
       [() => cluster.moveLeader('', 0, 1), /move the leader/],
+      [() => cluster.moveLeader('in', 0, undefined as unknown as number), /broker from 1 to lead in \[0\], got undefined/],
       [() => cluster.moveCoordinator('nothing' as 'group', 'g', 1), /move the coordinator/],
       [() => cluster.pushErrors('nothing' as 'fetch', [1]), /Expected one of produce, fetch/],
       [() => cluster.pushErrors('fetch', ['x' as unknown as number]), /array of error codes/],

@@ -6,7 +6,7 @@ import {
   type Consumer,
   createConsumer,
   createProducer,
-  type DeliveryError,
+  DeliveryError,
   enqueueAutoCommits,
   NoMessageError,
   parseRuntimeVars,
@@ -151,6 +151,28 @@ describe('an offset is not stored', () => {
     assert.equal((await readAll(services, out)).length, 180);
   });
 
+  test('for ever without an error: with many at once, where only the first of several failures can be dealt with, the runner ends', async () => {
+    const [topic, out] = [await input(60), await services.topic('out')];
+    const vars = services.vars({ CONSUMER_MAX_IN_FLIGHT_RECORDS: '20' });
+    const producer = await createProducer({ vars });
+    const consumer = await createConsumer({ vars, topics: [topic], producers: [producer] });
+    let failed = false;
+    const handler = async ({ offset }: { offset: number }): Promise<void> => {
+      const partition = offset === 1 && !failed ? NO_PARTITION : 0;
+      failed ||= partition === NO_PARTITION;
+      await Promise.all(['a', 'b', 'c'].map((value) => producer.send({ topic: out, partition, value })));
+    };
+    const ended = await run(consumer, handler, {
+      producer: producer as never,
+      failures: { attempts: 2 },
+      concurrency: 4,
+      signal: AbortSignal.timeout(20_000),
+    });
+    assert.ok(ended instanceof DeliveryError, String(ended));
+    assert.match(ended.message, /held back and nothing more is taken/);
+    assert.equal(await committed(vars, topic), 1);
+  });
+
   test('past records of a batch that came with the end of a partition, where a listener throws', async () => {
     const topic = await input(2);
     const vars = services.vars();
@@ -217,7 +239,7 @@ describe('an offset is not stored', () => {
   test('for a partition that a rebalance took before a seek or a pause had its turn: it stays gone', async () => {
     const topic = await services.topic('shared');
     for (const partition of [0, 1, 2, 3]) await fill(services, topic, 2, { partition });
-    const vars = services.vars({ CONNECT_TIMEOUT_SECONDS: '5' });
+    const vars = services.vars({ CONNECT_TIMEOUT_SECONDS: '5', CONSUMER_HEARTBEAT_TIMEOUT_SECONDS: services.real ? '6' : '2' });
     const stop = new AbortController();
     const read = async (consumer: Consumer): Promise<number> => {
       let got = 0;
@@ -233,18 +255,23 @@ describe('an offset is not stored', () => {
     const reading = [read(first)];
     await until('it holds all', () => first.assignment().length === 4);
     await sleep(500);
-    // A seek and a pause are under way whenever the rebalance comes.
-    const asking = setInterval(() => {
-      for (const at of first.assignment()) {
-        void first.pause([at]).catch(() => undefined);
-        void first.seek({ ...at, offset: 2 }).catch(() => undefined);
+    // A seek or a pause is under way whenever the rebalance comes.
+    let isRevoked = false;
+    first.once('revoked', () => {
+      isRevoked = true;
+    });
+    const asking = (async () => {
+      while (!isRevoked) {
+        for (const at of first.assignment()) {
+          await first.seek({ ...at, offset: 2 }).catch(() => undefined);
+          await first.pause([at]).catch(() => undefined);
+        }
+        await sleep(1);
       }
-    }, 50);
-    const revoked = new Promise((resolve) => first.once('revoked', resolve));
+    })();
     const second = await createConsumer({ vars, topics: [topic] });
     reading.push(read(second));
-    await revoked;
-    clearInterval(asking);
+    await asking;
     await until('both hold their share', () => first.assignment().length === 2 && second.assignment().length === 2);
     await sleep(500);
     assert.deepEqual(first.assignment(), first.handle.assignment(), 'what it thinks it holds and what it holds');

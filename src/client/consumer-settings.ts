@@ -42,6 +42,8 @@ export interface OffsetKeeper {
   delivered(batch: RecordBatch<unknown, unknown, unknown>, from: number, to: number): void;
   /** How many records may be handed over before some of those in flight are finished; 0 for none. */
   readonly room: number;
+  /** @throws DeliveryError when there will be no room any more: all that is in flight is handled, and an output that failed holds it back */
+  throwIfStuck(): void;
   /** Records handed over and not finished. */
   readonly inFlightRecords: number;
   /** Stores what is finished by now; called once a batch. */

@@ -182,6 +182,7 @@ export class ReadyRecords<K, V, H> {
     }
     if (this.#keeper.room === 0) {
       this.#keeper.settle();
+      if (this.#keeper.room === 0) this.#keeper.throwIfStuck();
       if (this.#keeper.room === 0) await orAborted(sleep(Math.min(ROOM_CHECK_MS, Math.max(1, remaining))), signal);
       return;
     }

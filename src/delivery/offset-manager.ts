@@ -7,7 +7,7 @@ import type { OffsetKeeper } from '../client/consumer-settings.ts';
 import { currentSequence } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
 import { partitionKey } from '../client/record-buffer.ts';
-import { CommitError, type DeliveryError, type ToolkitError } from '../errors.ts';
+import { CommitError, DeliveryError, type ToolkitError } from '../errors.ts';
 import { isGroupMovingCode } from '../kafka-codes.ts';
 import type { RecordContext } from '../serde.ts';
 import { OffsetTracker } from './offset-tracker.ts';
@@ -287,6 +287,17 @@ export class OffsetManager implements OffsetKeeper {
   /** Throws what a linked producer could tell nobody: a failed delivery. */
   throwIfFailed(): void {
     for (const producer of this.#outputs()) producer.throwIfFailed(this.#since);
+  }
+
+  throwIfStuck(): void {
+    if (!this.awaitsOutputs) return;
+    for (const producer of this.#outputs()) {
+      const failure = producer.failure(this.#since);
+      if (failure === undefined) continue;
+      const { fatal, kafkaCode, message, partition, sequence, topic } = failure;
+      const text = `${message} Whoever was told of it has not dealt with its record, so all that was handled since is held back and nothing more is taken.`;
+      throw new DeliveryError(text, sequence, { cause: failure, fatal, kafkaCode, partition, topic });
+    }
   }
 
   settle(): void {

@@ -71,8 +71,8 @@ export interface MockCluster extends AsyncDisposable {
   pushErrors(api: MockApi, codes: readonly number[]): void;
   /** Forgets errors that were pushed and not used. */
   clearErrors(api: MockApi): void;
-  /** Moves a partition to another leader; undefined leaves it without one. */
-  moveLeader(topic: string, partition: number, brokerId: number | undefined): void;
+  /** Moves a partition to another leader. It has none while its broker is stopped. */
+  moveLeader(topic: string, partition: number, brokerId: number): void;
   /** Moves the coordinator of a group or of a `transactional.id`. */
   moveCoordinator(type: 'group' | 'transaction', id: string, brokerId: number): void;
   /** Ends the cluster; what it held is gone. Idempotent. */
@@ -185,8 +185,10 @@ class RunningMockCluster implements MockCluster {
     this.#control(`clear the errors for ${api}`, (native) => native.clearErrors(apiKey(api)));
   }
 
-  moveLeader(topic: string, partition: number, brokerId: number | undefined): void {
-    this.#control(`move the leader of ${topic} [${partition}]`, (native) => native.setLeader(topic, partition, brokerId ?? -1));
+  moveLeader(topic: string, partition: number, brokerId: number): void {
+    // librdkafka takes -1 for no leader, and crashes at the next record for the partition.
+    if (!(brokerId >= 1)) throw new StateError(`Expected a broker from 1 to lead ${topic} [${partition}], got ${brokerId}`);
+    this.#control(`move the leader of ${topic} [${partition}]`, (native) => native.setLeader(topic, partition, brokerId));
   }
 
   moveCoordinator(type: 'group' | 'transaction', id: string, brokerId: number): void {
