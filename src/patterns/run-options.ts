@@ -45,7 +45,8 @@ export interface RunBaseOptions<K, V, H> {
   readonly circuitBreaker?: CircuitBreakerOptions | undefined;
   /**
    * Asked last, about a record that cannot be decoded or whose handler throws, when `failures` has no place for it. `'stop'` closes down
-   * without it, so that it comes again at the next start; `'skip'` counts it as done. @default 'stop'
+   * without it, so that it comes again at the next start; `'skip'` counts it as done. Not asked about what fails while the runner ends: that comes
+   * again. @default 'stop'
    */
   readonly onError?: ((error: unknown, record: ConsumerRecord<K, V, H> | undefined) => 'stop' | 'skip') | undefined;
   /** Stop at SIGTERM and SIGINT; further ones change nothing. @default true */
