@@ -137,7 +137,7 @@ export class DeliveryError extends ToolkitError {
   }
 }
 
-/** The record exceeds what the producer accepts (`message.max.bytes`). One that only the broker refuses is a {@link DeliveryError}. */
+/** The record exceeds what the producer accepts (`message.max.bytes`, or its whole queue). One that only the broker refuses is a {@link DeliveryError}. */
 export class RecordTooLargeError extends ToolkitError {
   constructor(message: string, options: ToolkitErrorOptions = {}) {
     super('ERR_TOO_LARGE', message, options);

@@ -241,7 +241,7 @@ export const runtimeVarTable = {
     scale: 60_000,
     composed: true,
     group: 'consumer',
-    doc: 'How long the work on a record may take before the group takes its partitions away; `TIMESTAMP_OFFSET_MINUTES` is added. At least `CONSUMER_HEARTBEAT_TIMEOUT_SECONDS`.',
+    doc: 'How long the event loop may be blocked before the group takes the partitions away; a handler that awaits does not count, polls go on meanwhile. `TIMESTAMP_OFFSET_MINUTES` is added. At least `CONSUMER_HEARTBEAT_TIMEOUT_SECONDS`.',
   },
   TIMESTAMP_OFFSET_MINUTES: {
     type: 'number',
@@ -669,7 +669,7 @@ export const runtimeVarTable = {
     default: 30,
     min: 0,
     group: 'toolkit',
-    doc: 'Deadline for draining, flushing, committing and closing together. What is left then is reported, and comes again. Shorter than the grace period of the platform, which is also 30 seconds by default on Kubernetes.',
+    doc: 'Deadline for draining, flushing, committing and closing together. What is left then is reported, and comes again. Must be shorter than the grace period of the platform: Kubernetes gives 30 seconds by default, so raise that (`examples/deploy` has 40) or lower this.',
   },
   RDKAFKA_TOOLKIT_NATIVE: {
     type: 'enum',

@@ -166,7 +166,7 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
    * broker has it. A full queue is waited for up to `PRODUCER_QUEUE_FULL_TIMEOUT_SECONDS`.
    *
    * @throws EncodeError when key, value or headers do not fit
-   * @throws RecordTooLargeError at once when the record exceeds `message.max.bytes`
+   * @throws RecordTooLargeError at once when the record exceeds `message.max.bytes`, or the whole queue
    * @throws QueueFullError when the queue stayed full: the record was not taken
    * @throws FatalError | ClosedError when the producer is of no use any more
    */
