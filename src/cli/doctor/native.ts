@@ -112,12 +112,12 @@ export function findThreads(packed: boolean): Finding {
   const size = threadPoolSize();
   const detail = `UV_THREADPOOL_SIZE ${size}`;
   if (packed && size >= 4) return ok(name, `${detail}: connecting, flushing and closing take one each, idle clients none`);
-  if (!packed && size >= 8) return ok(name, `${detail}: without the addon each consumer that waits holds one`);
+  if (!packed && size >= 8) return ok(name, `${detail}: without the addon consumers that wait hold up to two`);
   return warning(
     name,
     packed
       ? `${detail}: a client that connects or closes stops DNS and files`
-      : `${detail}: without the addon each consumer that waits holds one`,
-    `Set UV_THREADPOOL_SIZE before Node starts: ${packed ? '4 or more' : '4 and one for each consumer, 8 at least'}.`,
+      : `${detail}: without the addon consumers that wait hold up to two`,
+    `Set UV_THREADPOOL_SIZE before Node starts: ${packed ? '4 or more' : '8 or more'}.`,
   );
 }
