@@ -9,6 +9,7 @@ import {
   DeliveryError,
   enqueueAutoCommits,
   NoMessageError,
+  type Producer,
   parseRuntimeVars,
   type RunAsyncOptions,
   type RunResult,
@@ -49,6 +50,16 @@ describe('an offset is not stored', () => {
     } catch (error) {
       return error as Error;
     }
+  }
+
+  /** A handler that makes three outputs of each record at once. Those of the second record fail at the first attempt. */
+  function sendingThree(producer: Producer, out: string): (record: { readonly offset: number }) => Promise<void> {
+    let failed = false;
+    return async ({ offset }) => {
+      const partition = offset === 1 && !failed ? NO_PARTITION : 0;
+      failed ||= partition === NO_PARTITION;
+      await Promise.all(['a', 'b', 'c'].map((value) => producer.send({ topic: out, partition, value })));
+    };
   }
 
   test('when an output fails that waited in line, unawaited, when its record was done', async () => {
@@ -132,12 +143,10 @@ describe('an offset is not stored', () => {
     const producer = await createProducer({ vars });
     const consumer = await createConsumer({ vars, topics: [topic], producers: [producer] });
     const stop = new AbortController();
-    let failed = false;
+    const sendThree = sendingThree(producer, out);
     let handled = 0;
-    const handler = async ({ offset }: { offset: number }): Promise<void> => {
-      const partition = offset === 1 && !failed ? NO_PARTITION : 0;
-      failed ||= partition === NO_PARTITION;
-      await Promise.all(['a', 'b', 'c'].map((value) => producer.send({ topic: out, partition, value })));
+    const handler = async (record: { offset: number }): Promise<void> => {
+      await sendThree(record);
       if (++handled === 60) stop.abort();
     };
     const result = await run(consumer, handler, {
@@ -156,13 +165,7 @@ describe('an offset is not stored', () => {
     const vars = services.vars({ CONSUMER_MAX_IN_FLIGHT_RECORDS: '20' });
     const producer = await createProducer({ vars });
     const consumer = await createConsumer({ vars, topics: [topic], producers: [producer] });
-    let failed = false;
-    const handler = async ({ offset }: { offset: number }): Promise<void> => {
-      const partition = offset === 1 && !failed ? NO_PARTITION : 0;
-      failed ||= partition === NO_PARTITION;
-      await Promise.all(['a', 'b', 'c'].map((value) => producer.send({ topic: out, partition, value })));
-    };
-    const ended = await run(consumer, handler, {
+    const ended = await run(consumer, sendingThree(producer, out), {
       producer: producer as never,
       failures: { attempts: 2 },
       concurrency: 4,

@@ -61,9 +61,7 @@ export class Assignment<K, V, H> {
   }
 
   take(partitions: readonly TopicPartition[]): void {
-    const keys = this.#keysOf(partitions);
-    for (const key of keys) this.#moving.delete(key);
-    const epoch = this.buffer.restart(keys);
+    const epoch = this.buffer.restart(this.#keysOf(partitions));
     this.#keeper.assigned(partitions, epoch);
   }
 

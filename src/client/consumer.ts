@@ -279,12 +279,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
    *   record skipped, until it does; it is asked again at each fetch
    */
   async pause(partitions: readonly TopicPartition[] = this.assignment()): Promise<void> {
-    this.#assertAssigned('pause', partitions);
-    await this.#fetcher.alone(() => {
-      // A rebalance may have been before it.
-      this.#assertAssigned('pause', partitions);
-      return this.#assignment.pause(partitions);
-    });
+    await this.#whileAssigned('pause', partitions, () => this.#assignment.pause(partitions));
   }
 
   /** Undoes {@link pause}. */
@@ -303,11 +298,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     if (!(Number.isSafeInteger(offset) && offset >= 0)) {
       throw new StateError(`Expected an offset from 0 for ${topic} [${partition}], got ${offset}`, { topic, partition });
     }
-    this.#assertAssigned('seek', [{ topic, partition }]);
-    await this.#fetcher.alone(() => {
-      this.#assertAssigned('seek', [{ topic, partition }]);
-      return this.#assignment.seek({ topic, partition, offset });
-    });
+    await this.#whileAssigned('seek', [{ topic, partition }], () => this.#assignment.seek({ topic, partition, offset }));
   }
 
   /** The offset of the next record to be handed over; undefined for a partition of which none was fetched yet. */
@@ -442,6 +433,15 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
 
   #assertOpen(): void {
     if (this.#state !== 'open') throw new ClosedError(`The consumer of group ${this.groupId} is closed`);
+  }
+
+  /** Runs `work` on partitions that are assigned while nothing is fetched. Looked at twice: a rebalance may come before its turn. */
+  async #whileAssigned(operation: string, partitions: readonly TopicPartition[], work: () => Promise<void>): Promise<void> {
+    this.#assertAssigned(operation, partitions);
+    await this.#fetcher.alone(() => {
+      this.#assertAssigned(operation, partitions);
+      return work();
+    });
   }
 
   #assertAssigned(operation: string, partitions: readonly TopicPartition[]): void {

@@ -182,8 +182,9 @@ export class ReadyRecords<K, V, H> {
     }
     if (this.#keeper.room === 0) {
       this.#keeper.settle();
-      if (this.#keeper.room === 0) this.#keeper.throwIfStuck();
-      if (this.#keeper.room === 0) await orAborted(sleep(Math.min(ROOM_CHECK_MS, Math.max(1, remaining))), signal);
+      if (this.#keeper.room > 0) return;
+      this.#keeper.throwIfStuck();
+      await orAborted(sleep(Math.min(ROOM_CHECK_MS, Math.max(1, remaining))), signal);
       return;
     }
     const age = Date.now() - batch.timestamps[this.#buffer.index]!;
