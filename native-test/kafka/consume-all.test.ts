@@ -4,12 +4,16 @@ import rdkafka, { type Producer } from 'node-rdkafka';
 import { consumeAllMessages, createConsumer } from 'rdkafka-toolkit';
 import { startServices } from '../support/services.ts';
 
-/** Commits or aborts a transaction of `count` records to partition 0. */
+/**
+ * Commits or aborts a transaction of `count` records to partition 0. They are written before it ends: an abort while the
+ * coordinator still finishes the transaction before is refused (INVALID_TXN_STATE), as it has not taken the partition in.
+ */
 async function transact(producer: Producer, topic: string, count: number, end: 'commitTransaction' | 'abortTransaction'): Promise<void> {
   const call = (run: (done: (error: unknown) => void) => void): Promise<void> =>
     new Promise((resolve, reject) => run((error) => (error ? reject(error as Error) : resolve())));
   await call((done) => producer.beginTransaction(done));
   for (let index = 0; index < count; index++) producer.produce(topic, 0, Buffer.from(`${end} ${index}`));
+  await call((done) => producer.flush(10_000, done));
   await call((done) => producer[end](10_000, done));
 }
 
