@@ -11,6 +11,7 @@
       "target_name": "rdkafka_toolkit",
       "sources": [
         "src/native/batch-memory.cc",
+        "src/native/consumer-close.cc",
         "src/native/header-reader.cc",
         "src/native/module.cc",
         "src/native/mock-cluster.cc",

@@ -19,6 +19,7 @@ import {
   type TopicPartitionOffset,
 } from './node-rdkafka.ts';
 import type { TopicTable } from './pack.ts';
+import { type ConsumerClose, openConsumerClose } from './packed.ts';
 import { PackedSource } from './packed-source.ts';
 import { PortableSource } from './portable-source.ts';
 import type { RecordDecoders } from './record-batch.ts';
@@ -40,25 +41,31 @@ export interface ConsumerCallbacks {
 
 const stateError = (message: string, options: ToolkitErrorOptions): StateError => new StateError(message, options);
 
-/** Consumers whose native client is being closed. */
-const closing = new Set<RawConsumer>();
+/** When a client that is left to itself is looked at, for as long as the process lives. */
+const LEFT_LOOK_MS = 1_000;
+
+/** Consumers whose native client is being closed: each gives its partitions up when it is called, and says whether it is done. */
+const closing = new Set<() => boolean>();
 
 /**
- * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for on a pool
- * thread, and Node waits for that thread: the partitions are given up here, whenever within a moment the revoke comes.
+ * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for, without the
+ * addon on a pool thread that Node waits for in turn: the partitions are given up here, whenever within a moment the revoke comes.
  */
 function giveUpAtExit(): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let turn = 0; turn < 20; turn++) {
-    for (const raw of closing) {
-      try {
-        raw.unassign();
-      } catch {
-        // Not there yet, or done.
-      }
-    }
+  for (let turn = 0; turn < 20 && closing.size > 0; turn++) {
+    for (const giveUp of closing) if (giveUp()) closing.delete(giveUp);
     Atomics.wait(pause, 0, 0, 10);
   }
+}
+
+function noteClosing(giveUp: () => boolean): () => void {
+  if (closing.size === 0) process.on('exit', giveUpAtExit);
+  closing.add(giveUp);
+  return () => {
+    closing.delete(giveUp);
+    if (closing.size === 0) process.off('exit', giveUpAtExit);
+  };
 }
 
 /** The one place that calls node-rdkafka's consumer. */
@@ -71,6 +78,7 @@ export class ConsumerHandle {
   readonly #isStatic: boolean;
   readonly #loans = new Loans();
   #closing = false;
+  #kind: RecordSource<unknown, unknown, unknown>['kind'] | undefined;
   #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'isMember' | 'storeOffsets'> | undefined;
 
   constructor(config: RoutedConfig, callbacks: ConsumerCallbacks) {
@@ -119,6 +127,7 @@ export class ConsumerHandle {
     const Source = kind === 'packed' ? PackedSource : PortableSource;
     const source = new Source(this.#raw, topics, decoders, this.#callbacks.onPartitionEof);
     this.#source = source;
+    this.#kind = kind;
     return source;
   }
 
@@ -300,32 +309,94 @@ export class ConsumerHandle {
   }
 
   /**
-   * Leaves the group (a static member stays in it, KIP-345) and frees the native client. Waits for its callbacks at most `timeoutMs`; false
-   * when it took longer.
+   * Leaves the group (a static member stays in it, KIP-345) and frees the native client; false when that took longer than `timeoutMs`: it goes
+   * on by itself and, with the addon, holds neither a thread nor the event loop.
+   *
+   * @param answered False when the coordinator did not answer the last commit: librdkafka waits for it until the session times out, without
+   *   the addon on a thread that the end of the process waits for. That is begun only when the process has not ended by then.
    */
-  async disconnect(timeoutMs: number): Promise<boolean> {
+  async disconnect(timeoutMs: number, { answered = true }: { readonly answered?: boolean } = {}): Promise<boolean> {
     if (!this.#client._isConnected) return true;
+    const deadline = performance.now() + timeoutMs;
+    const remaining = (): number => Math.max(1, deadline - performance.now());
     if (!(await this.#loans.returned(timeoutMs))) return false;
     if (!this.#isStatic) this.#leave();
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;
-    let timer: NodeJS.Timeout | undefined;
-    if (closing.size === 0) process.on('exit', giveUpAtExit);
-    closing.add(this.#raw);
-    const closed = new Promise<boolean>((resolve) => {
-      this.#raw.disconnect(() => {
-        closing.delete(this.#raw);
-        if (closing.size === 0) process.off('exit', giveUpAtExit);
-        this.#raw.configureCallbacks(false, this.#client._cb_configs);
-        resolve(true);
-      });
-      timer = setTimeout(() => resolve(false), timeoutMs);
-    });
-    const clean = await closed;
-    clearTimeout(timer);
-    return clean;
+    if (this.#kind === 'packed') {
+      const left = await this.#leaveWithin(remaining());
+      return left && (await within(this.#free(), remaining()));
+    }
+    if (answered) return within(this.#free(), remaining());
+    setTimeout(() => void this.#free(), LEFT_LOOK_MS).unref();
+    return false;
   }
+
+  /** Leaves the group without a thread that waits for it. */
+  async #leaveWithin(timeoutMs: number): Promise<boolean> {
+    let wake = (): void => undefined;
+    const close = openConsumerClose(this.#raw, () => wake());
+    const done = noteClosing(() => {
+      this.#giveUp();
+      return close.serve();
+    });
+    const left = new Promise<void>((resolve) => {
+      wake = () => {
+        if (close.serve()) resolve();
+      };
+      wake();
+    });
+    const inTime = await within(left, timeoutMs);
+    done();
+    if (inTime) close.release();
+    else this.#leaveBehind(close);
+    return inTime;
+  }
+
+  /** Frees the client when librdkafka is done with it, if the process lives that long. */
+  #leaveBehind(close: ConsumerClose): void {
+    close.quiet();
+    const look = setInterval(() => {
+      // Nobody hears of the closing revoke any more.
+      this.#giveUp();
+      if (!close.serve()) return;
+      clearInterval(look);
+      close.release();
+      void this.#free();
+    }, LEFT_LOOK_MS);
+    look.unref();
+  }
+
+  #giveUp(): void {
+    try {
+      this.#raw.unassign();
+    } catch {
+      // Not there yet, or done.
+    }
+  }
+
+  /** Frees the native client, on a pool thread. */
+  async #free(): Promise<void> {
+    const done = noteClosing(() => {
+      this.#giveUp();
+      return false;
+    });
+    await new Promise<void>((resolve) => this.#raw.disconnect(() => resolve()));
+    done();
+    this.#raw.configureCallbacks(false, this.#client._cb_configs);
+  }
+}
+
+/** False when `work` took longer than `timeoutMs`. */
+async function within(work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  const inTime = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return inTime;
 }
 
 /** What an answer says of each partition; undefined where it has no offset. */
@@ -353,5 +424,8 @@ export function commitCallbackError(error: RawError | undefined, at: TopicPartit
 /** The error of a commit that was not answered in time. */
 export function commitTimeout(partitions: readonly TopicPartitionOffset[]): CommitError {
   const places = partitions.map(({ topic, partition, offset }) => `${topic} [${partition}] @ ${offset}`).join(', ');
-  return new CommitError(`The commit of ${places} was not confirmed in time; these records may come again.`, { ...partitions[0]! });
+  return new CommitError(`The commit of ${places} was not confirmed in time; these records may come again.`, {
+    kafkaCode: kafkaCodes.timedOut,
+    ...partitions[0]!,
+  });
 }

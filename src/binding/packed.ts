@@ -33,6 +33,15 @@ export interface PackedConsumer {
   close(): void;
 }
 
+/** A client on its way out of its group. Borrows the native client: release it before the client disconnects. */
+export interface ConsumerClose {
+  /** Runs the callbacks that have come; true once the group is left. */
+  serve(): boolean;
+  /** Stops node-rdkafka's callbacks, which hold the event loop open. */
+  quiet(): void;
+  release(): void;
+}
+
 /** Something librdkafka tells beside delivery reports. */
 export interface PackedEvent {
   readonly type: 'error' | 'statistics' | 'log';
@@ -83,6 +92,7 @@ interface Addon {
   readonly librdkafkaVersion: string;
   readonly nodeRdkafkaVersion: string;
   readonly PackedConsumer: new (client: RawConsumer, onWake: () => void, onCommit: () => void) => PackedConsumer;
+  readonly ConsumerClose: new (client: RawConsumer, onWake: () => void) => ConsumerClose;
   readonly PackedProducer: new (client: RawProducer, onWake: () => void) => PackedProducer;
   readonly MockCluster: new (client: RawProducer) => NativeMockCluster;
 }
@@ -147,6 +157,15 @@ function required(): Addon {
 /** @throws StateError when the addon is not available; ask {@link nativeStatus} first */
 export function openPackedConsumer(client: RawConsumer, onWake: () => void, onCommit: () => void): PackedConsumer {
   return new (required().PackedConsumer)(client, onWake, onCommit);
+}
+
+/**
+ * Begins to leave the group; `onWake` is called when there is something to serve.
+ *
+ * @throws StateError when the addon is not available; ask {@link nativeStatus} first
+ */
+export function openConsumerClose(client: RawConsumer, onWake: () => void): ConsumerClose {
+  return new (required().ConsumerClose)(client, onWake);
 }
 
 /** @throws StateError when the addon is not available; ask {@link nativeStatus} first */

@@ -8,7 +8,7 @@ import { currentSequence } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
 import { partitionKey } from '../client/record-buffer.ts';
 import { CommitError, DeliveryError, type ToolkitError } from '../errors.ts';
-import { isGroupMovingCode } from '../kafka-codes.ts';
+import { isGroupMovingCode, kafkaCodes } from '../kafka-codes.ts';
 import type { RecordContext } from '../serde.ts';
 import { OffsetTracker } from './offset-tracker.ts';
 import { PositionTracker } from './position-tracker.ts';
@@ -390,7 +390,9 @@ export class OffsetManager implements OffsetKeeper {
     try {
       handle.commit(due);
       for (;;) {
-        const committed = await handle.committed(due, Math.max(1, deadline - performance.now()));
+        const committed = await handle.committed(due, Math.max(1, deadline - performance.now())).catch((error: CommitError) => {
+          throw error.kafkaCode === kafkaCodes.timedOut ? commitTimeout(due) : error;
+        });
         if (due.every(({ offset }, index) => (committed[index] ?? -1) >= offset)) return undefined;
         await this.#consumer.serveCallbacks();
         if (refused !== undefined) return refused;

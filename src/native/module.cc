@@ -1,5 +1,6 @@
 #include <nan.h>
 
+#include "consumer-close.h"
 #include "mock-cluster.h"
 #include "packed-consumer.h"
 #include "packed-producer.h"
@@ -11,6 +12,7 @@ namespace {
 NAN_MODULE_INIT(Init) {
   Nan::Set(target, Nan::New("librdkafkaVersion").ToLocalChecked(), Nan::New(rd_kafka_version_str()).ToLocalChecked());
   Nan::Set(target, Nan::New("nodeRdkafkaVersion").ToLocalChecked(), Nan::New(NODE_RDKAFKA_VERSION).ToLocalChecked());
+  ConsumerClose::Init(target);
   PackedConsumer::Init(target);
   PackedProducer::Init(target);
   MockCluster::Init(target);

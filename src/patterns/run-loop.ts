@@ -1,7 +1,7 @@
 import { IncompatibleEnvironmentError } from '../errors.ts';
 import { isStopReason } from './failures.ts';
 import type { RunBaseOptions, RunResult } from './run-options.ts';
-import { type AnyProducer, cutOff, endClients, hasLeftovers, StopRequest } from './shutdown.ts';
+import { type AnyProducer, cutOff, endClients, endedUnclean, StopRequest } from './shutdown.ts';
 
 /** What a runner's loop is made of. */
 export interface Loop {
@@ -56,7 +56,7 @@ export async function runLoop<K, V, H>(
   // What the runner has made nobody else can close.
   if (!closeClients && producer !== options.producer) await producer?.close().catch(() => undefined);
   stop.release();
-  const cut = wasCut || (stop.signal.aborted && ended.failure !== undefined && hasLeftovers(ended.left));
+  const cut = wasCut || (stop.signal.aborted && endedUnclean(ended));
   failure ??= cut ? cutOff(name, stop, ended) : ended.failure;
   if (failure !== undefined) throw failure;
   // Without a failure there was a loop.

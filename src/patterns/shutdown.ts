@@ -1,7 +1,7 @@
 import type { Consumer } from '../client/consumer.ts';
 import type { Producer } from '../client/producer.ts';
 import { offsetManagerOf } from '../delivery/create-clients.ts';
-import { CommitError, type Leftovers, ShutdownError } from '../errors.ts';
+import { CommitError, type Leftovers, ShutdownError, TimeoutError } from '../errors.ts';
 
 /** A consumer of any key, value and headers. */
 export type AnyConsumer = Consumer<unknown, unknown, unknown>;
@@ -139,15 +139,22 @@ export async function endClients(
   };
 }
 
-export function hasLeftovers({ records, outputs }: Leftovers): boolean {
-  return records > 0 || outputs > 0;
+/** Whether something was left, or Kafka did not take the end: the last commit, or the leave. */
+export function endedUnclean({ failure, left: { records, outputs } }: EndedClients): boolean {
+  if (failure === undefined) return false;
+  return records > 0 || outputs > 0 || failure instanceof CommitError || failure instanceof TimeoutError;
+}
+
+function whyCut(failure: unknown): string {
+  if (failure instanceof CommitError || failure instanceof TimeoutError) return `Kafka did not confirm its end: ${failure.message}`;
+  return 'Raise SHUTDOWN_TIMEOUT_SECONDS, or have the handler end when its signal fires.';
 }
 
 /** The error of a service that did not end in time. */
 export function cutOff(name: string, stop: StopRequest, { failure, left }: EndedClients): ShutdownError {
   return new ShutdownError(
     `${name} was stopped by ${stop.by} and not done within ${stop.timeoutMs} ms: ${left.records} records were not finished and come again, ` +
-      `${left.outputs} outputs were not acknowledged. Raise SHUTDOWN_TIMEOUT_SECONDS, or have the handler end when its signal fires.`,
+      `${left.outputs} outputs were not acknowledged. ${whyCut(failure)}`,
     left,
     { cause: failure },
   );

@@ -1,3 +1,4 @@
+import { awaitInSync } from '../../services/topics.ts';
 import type { FaultContext } from '../context.ts';
 import type { Fault, Outcome } from '../fault.ts';
 import { judge } from '../judge.ts';
@@ -78,11 +79,68 @@ async function run(context: FaultContext): Promise<Outcome> {
   return { injected: count, verdict, duplicateBound: 0, failures: [...judge(verdict, 0), ...failures] };
 }
 
+/** How long a member may take to end while no broker answers: its deadline, and what Node needs. */
+const AWAY_LIMIT_MS = 8_000 + 2_000;
+
+/** No broker answers: they are dead, or stand still with their connections open. */
+type Absence = 'dead' | 'silent';
+
+const absences: readonly { readonly absence: Absence; readonly pattern: Pattern }[] = [
+  { absence: 'silent', pattern: 'async' },
+  { absence: 'dead', pattern: 'batch' },
+  { absence: 'silent', pattern: 'sync' },
+  { absence: 'dead', pattern: 'async' },
+];
+
+/** The failures of a member that was told to end while all brokers were away: cut off in time, with exit code 1 and an error that says so. */
+async function endAlone(
+  { absence, pattern }: (typeof absences)[number],
+  context: FaultContext,
+  pipeline: Pipeline,
+): Promise<readonly string[]> {
+  const { brokers, bootstrapServers } = await context.cluster();
+  const feeding = pipeline.feed(RECORDS);
+  const member = await pipeline.start(pattern, { pauseEvery: 1, pauseMs: 2 });
+  await feeding;
+  await handling(pattern === 'sync' ? 20 : 200)(context, pipeline, member);
+  await Promise.all(brokers.map((broker) => (absence === 'dead' ? broker.kill() : broker.pause())));
+  await context.sleep(context.random.integer(0, 2_000));
+  const signal = context.random.pick(SIGNALS);
+  member.signal(signal);
+  const [failure] = await pipeline.ended(member, `${signal} while the brokers were ${absence}`, AWAY_LIMIT_MS);
+  await Promise.all(brokers.map((broker) => (absence === 'dead' ? broker.restart() : broker.resume())));
+  await awaitInSync(bootstrapServers, [pipeline.input, pipeline.output]);
+  const { code } = await member.ended;
+  if (code === 1 && member.stderr.includes('ERR_SHUTDOWN')) return [];
+  return [
+    failure ?? `Member ${member.task.source} (${pattern}) ended as if its last commit had been taken, while the brokers were ${absence}`,
+  ];
+}
+
+async function runAlone(context: FaultContext): Promise<Outcome> {
+  const count = context.choose(2, 20);
+  const pipeline = await Pipeline.onReal(context);
+  const failures: string[] = [];
+  for (let index = 0; index < count; index++) failures.push(...(await endAlone(absences[index % absences.length]!, context, pipeline)));
+  const last = await pipeline.start('async');
+  await pipeline.finish(60_000);
+  failures.push(...(await pipeline.stop(last)));
+  const { verdict, peakRate } = await pipeline.verify();
+  const duplicateBound = count * pipeline.duplicatesPerKill('async', peakRate);
+  return { injected: count, verdict, duplicateBound, failures: [...judge(verdict, duplicateBound), ...failures] };
+}
+
 export const signals: readonly Fault[] = [
   {
     id: '12-signals',
     description: 'SIGTERM and SIGINT to members: idle, handling, mid-batch, mid-produce, mid-rebalance, twice; exit 0 within 10 s',
     limitSeconds: ({ long }) => (long ? 1_200 : 120),
     run,
+  },
+  {
+    id: '12-brokers-away',
+    description: 'SIGTERM and SIGINT to a member while all brokers are dead, or silent: exit code 1 within its deadline',
+    limitSeconds: ({ long }) => (long ? 1_200 : 150),
+    run: runAlone,
   },
 ];
