@@ -23,7 +23,7 @@ async function child(during: string): Promise<{ code: number | null; signal: Nod
   const args = ['--expose-gc', '--input-type=module', '-e', source];
   const started = spawn(process.execPath, args, {
     stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 60_000,
+    timeout: 30_000,
     cwd: new URL('../../../', import.meta.url),
   });
   let errors = '';
@@ -35,6 +35,20 @@ async function child(during: string): Promise<{ code: number | null; signal: Nod
 }
 
 describe('the lifetime of clients', () => {
+  test('a process whose last commit no broker answers ends at its deadline', async () => {
+    const { code, signal, errors } = await child(`
+      import { runAsync } from 'rdkafka-toolkit';
+      await producer.flush();
+      const stop = new AbortController();
+      const running = runAsync({ consumer, producer, handler: () => stop.abort(), signal: stop.signal, shutdownTimeoutMs: 2_000 });
+      stop.signal.addEventListener('abort', () => cluster.stopBroker(1));
+      await running.catch((error) => console.error(error.code, error.cause?.code));
+      await cluster.close();
+      process.exitCode = 7;`);
+    // Well below the 60 s in which librdkafka gives the coordinator up: one that lives so long is killed.
+    assert.deepEqual({ code, signal, errors }, { code: 7, signal: null, errors: 'ERR_SHUTDOWN ERR_COMMIT\n' });
+  });
+
   const endings: [string, string][] = [
     [
       'in the middle of fetching and producing',
