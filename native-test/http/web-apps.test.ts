@@ -134,6 +134,8 @@ describe('web apps', () => {
         });
         assert.equal((await post(app, {})).body.field, 'id');
         assert.equal((await post(app, '{"id":')).status, 400);
+        const bare = await fetch(`${app.url}/orders`, { method: 'POST' });
+        assert.equal(bare.status, 400);
         assert.equal((await post(app, { id: 1, to: { city: 'x'.repeat(20_000) } })).status, 413);
         assert.equal((await post(app, order(1))).body.offset, 0);
       });
@@ -168,6 +170,8 @@ describe('web apps', () => {
           assert.deepEqual([refused.status, refused.headers.get('retry-after'), refused.body.delivery], [503, '7', 'none']);
           assert.ok(performance.now() - from < 1_000, 'it waited for its own deadline');
           assert.equal((await probe).status, 503);
+          const ready = await get(app, '/ready');
+          assert.deepEqual([ready.status, (ready.body.checks as { name: string }[]).at(-1)!.name], [503, 'brokers']);
           own.startBroker(1);
           let again: Answer;
           for (let tries = 0; ; tries++) {
@@ -176,6 +180,7 @@ describe('web apps', () => {
             await sleep(100);
           }
           assert.equal(again.status, 202);
+          assert.equal((await get(app, '/ready')).status, 200);
           const ids = (await recordsOf(topic, own)).map(({ value }) => orderSchema.type.fromBuffer(value!.subarray(5)).id);
           // What was answered with "unknown" came after all; what was refused did not. Tries that were told so may be there as well.
           const refusedOnes = ids.filter((each) => each === 2);

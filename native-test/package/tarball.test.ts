@@ -100,7 +100,7 @@ describe('the tarball in another project', () => {
     ) as [{ size: number; unpackedSize: number; files: { path: string }[] }];
     const paths = packed.files.map(({ path }) => path);
     const wanted =
-      /^(dist\/src\/.+\.(js|d\.ts)(\.map)?|src\/.+\.(ts|cc|h|c|cjs)|binding-notes\/[\w-]+\.md|binding\.gyp|package\.json|LICENSE|(README|CHANGELOG|SECURITY)\.md)$/;
+      /^(dist\/src\/.+\.(js|d\.ts)(\.map)?|src\/.+\.(ts|cc|h|c|cjs)|examples\/.+\.(ts|yaml|yml|json|avsc)|binding-notes\/[\w-]+\.md|bench\/README\.md|binding\.gyp|package\.json|Dockerfile|LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/;
     assert.deepEqual(
       paths.filter((path) => !wanted.test(path)),
       [],
@@ -115,6 +115,14 @@ describe('the tarball in another project', () => {
     ];
     assert.deepEqual(
       needed.filter((path) => !paths.includes(path)),
+      [],
+    );
+    // But for the picture, which is as large as a quarter of all the rest.
+    const links = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)].map(
+      (match) => match[1]!,
+    );
+    assert.deepEqual(
+      links.filter((link) => !link.endsWith('.png') && !paths.some((path) => path === link || path.startsWith(`${link}/`))),
       [],
     );
     assert.ok(packed.size < 1_000_000, `${packed.size} bytes packed`);

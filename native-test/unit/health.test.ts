@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConsumerEvents, type ConsumerHealth, FatalError, health, type Stall } from 'rdkafka-toolkit';
+import {
+  ConsumeError,
+  type ConsumerEvents,
+  type ConsumerHealth,
+  FatalError,
+  health,
+  type ProducerEvents,
+  type Stall,
+} from 'rdkafka-toolkit';
 
 /** A consumer as its probes see it. */
 class FakeConsumer extends EventEmitter<ConsumerEvents> {
@@ -12,6 +20,10 @@ class FakeConsumer extends EventEmitter<ConsumerEvents> {
 
   assignment(): { topic: string; partition: number }[] {
     return Array.from({ length: this.partitions }, (_, partition) => ({ topic: 't', partition }));
+  }
+
+  brokersAnswer(): Promise<boolean> {
+    return Promise.resolve(true);
   }
 
   health(): ConsumerHealth {
@@ -25,10 +37,30 @@ class FakeConsumer extends EventEmitter<ConsumerEvents> {
   }
 }
 
+/** A producer as its probes see it. */
+class FakeProducer extends EventEmitter<ProducerEvents> {
+  readonly closed: boolean;
+  readonly fatalError: FatalError | undefined;
+  brokersAnswering = true;
+  asked = 0;
+
+  constructor(state: { readonly closed?: boolean; readonly fatalError?: FatalError } = {}) {
+    super();
+    this.closed = state.closed ?? false;
+    this.fatalError = state.fatalError;
+  }
+
+  async brokersAnswer(): Promise<boolean> {
+    this.asked++;
+    await sleep(1);
+    return this.brokersAnswering;
+  }
+}
+
 describe('liveness', () => {
   test('is given while clients are open, also when one is stalled for a while', () => {
     const consumer = new FakeConsumer();
-    const { liveness } = health({ consumers: [consumer], producers: [{ closed: false, fatalError: undefined }] });
+    const { liveness } = health({ consumers: [consumer], producers: [new FakeProducer()] });
     const report = {
       ok: true,
       checks: [
@@ -57,8 +89,8 @@ describe('liveness', () => {
     const consumer = new FakeConsumer();
     consumer.state = { status: 'closed', stall: undefined };
     assert.equal(health({ consumers: [consumer] }).liveness().ok, false);
-    assert.equal(health({ producers: [{ closed: true, fatalError: undefined }] }).liveness().ok, false);
-    const fatal = health({ producers: [{ closed: false, fatalError: new FatalError('fenced') }] }).liveness();
+    assert.equal(health({ producers: [new FakeProducer({ closed: true })] }).liveness().ok, false);
+    const fatal = health({ producers: [new FakeProducer({ fatalError: new FatalError('fenced') })] }).liveness();
     assert.deepEqual(fatal, { ok: false, checks: [{ name: 'producer', ok: false, reason: 'fenced' }] });
   });
 });
@@ -74,6 +106,20 @@ describe('readiness', () => {
     consumer.partitions = 1;
     consumer.stall(1);
     assert.equal((await readiness()).ok, false);
+  });
+
+  test('needs a broker that answers, from the moment an outage is told until it is over', async () => {
+    const producer = new FakeProducer();
+    const { readiness } = health({ producers: [producer] });
+    assert.deepEqual([(await readiness()).ok, producer.asked], [true, 0]);
+    producer.brokersAnswering = false;
+    producer.emit('clientError', new ConsumeError('all brokers are down', { kafkaCode: -187 }));
+    const [{ ok, checks }] = await Promise.all([readiness(), readiness()]);
+    assert.deepEqual([ok, checks.at(-1)], [false, { name: 'brokers', ok: false, reason: 'none of them answers' }]);
+    assert.equal(producer.asked, 1);
+    assert.equal((await health({ producers: [producer], needsBrokers: false }).readiness()).ok, true);
+    producer.brokersAnswering = true;
+    assert.deepEqual([(await readiness()).ok, (await readiness()).ok, producer.asked], [true, true, 2]);
   });
 
   test('needs every check to pass, and says why one does not', async () => {

@@ -106,9 +106,14 @@ function cannotCreate(error: RawError): Error {
 /** One metadata request: the answer, or the error as a value. */
 export function requestMetadata(
   raw: Pick<RawConsumer, 'getMetadata'>,
-  options: { topic?: string; timeout: number },
+  options: { topic?: string; allTopics?: boolean; timeout: number },
 ): Promise<Metadata | RawError> {
   return new Promise((resolve) => raw.getMetadata(options, (error, data) => resolve(error ?? data!)));
+}
+
+/** Whether any broker answers, asked for no more than the topics in use. */
+export async function brokersAnswer(raw: Pick<RawConsumer, 'getMetadata'>, timeoutMs: number): Promise<boolean> {
+  return !('message' in (await requestMetadata(raw, { allTopics: false, timeout: timeoutMs })));
 }
 
 function refusal(bootstrapServers: string, trace: ConnectTrace, answer: RawError): ConnectError {

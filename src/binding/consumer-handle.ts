@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
-import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { brokersAnswer, ConnectTrace, connectClient, requestMetadata } from './connect.ts';
 import { Loans } from './loans.ts';
 import {
   type Client,
@@ -137,6 +137,10 @@ export class ConsumerHandle {
       throw fromLibrdkafka(`Cannot read the metadata of ${topic}`, answer, (message, options) => new ConsumeError(message, options));
     }
     return answer;
+  }
+
+  brokersAnswer(timeoutMs: number): Promise<boolean> {
+    return brokersAnswer(this.#raw, timeoutMs);
   }
 
   subscribe(topics: readonly string[]): void {

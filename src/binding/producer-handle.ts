@@ -1,6 +1,6 @@
 import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
-import { ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { brokersAnswer, ConnectTrace, connectClient, requestMetadata } from './connect.ts';
 import { Loans } from './loans.ts';
 import { type Client, type Metadata, makeClient, type RawError, type RawProducer, rdkafka } from './node-rdkafka.ts';
 import type { PackedEvent } from './packed.ts';
@@ -91,6 +91,10 @@ export class ProducerHandle {
 
   metadata(topic: string, timeoutMs: number): Promise<Metadata | RawError> {
     return requestMetadata(this.#raw, { topic, timeout: timeoutMs });
+  }
+
+  brokersAnswer(timeoutMs: number): Promise<boolean> {
+    return brokersAnswer(this.#raw, timeoutMs);
   }
 
   /** Calls the native client on another thread, which serves the reports meanwhile. */

@@ -344,6 +344,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     return { status: this.#stall === undefined ? 'ok' : 'stalled', stall: this.#stall };
   }
 
+  /** Whether a broker answers a request for metadata within `timeoutMs`; false once it is closed. Holds a thread of libuv's pool meanwhile. */
+  async brokersAnswer(timeoutMs: number): Promise<boolean> {
+    return this.#state === 'open' && (await this.#handle.brokersAnswer(timeoutMs));
+  }
+
   /** @internal The watchdog's finding; undefined when there is progress. */
   setStall(stall: Stall | undefined): void {
     this.#stall = stall;

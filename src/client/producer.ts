@@ -106,6 +106,11 @@ export class Producer<K = Uint8Array | string | null, V = Uint8Array | string | 
     return this.#handle.transactions;
   }
 
+  /** Whether a broker answers a request for metadata within `timeoutMs`; false once it is closed. Holds a thread of libuv's pool meanwhile. */
+  async brokersAnswer(timeoutMs: number): Promise<boolean> {
+    return this.#state === 'open' && (await this.#handle.brokersAnswer(timeoutMs));
+  }
+
   /** Records accepted whose delivery report is outstanding. */
   get inFlight(): number {
     return this.#ring.size;

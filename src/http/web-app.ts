@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { RecordMetadata } from '../client/delivery.ts';
 import type { Producer } from '../client/producer.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, EncodeError } from '../errors.ts';
 import { type Health, type HealthOptions, health } from '../metrics/health.ts';
 import type { MetricsManager } from '../metrics/manager.ts';
 import { type MetricsHandler, metricsHandler } from '../metrics/metrics-handler.ts';
@@ -110,13 +110,16 @@ export class WebApp {
   /**
    * Makes a record of a request and sends it; resolves when the broker has acknowledged it.
    *
-   * @throws as `RecordGate.send`, and whatever the options' functions throw
+   * @throws EncodeError when there is no body to make it of, else as `RecordGate.send`, and whatever the options' functions throw
    */
   async produce<Request extends { readonly body?: unknown }, K, V>(
     request: Request,
     options: ProduceRouteOptions<Request, K, V>,
   ): Promise<RecordMetadata> {
     const { topic, key, headers, timeoutMs = 10_000, maxWaiting = 1_000 } = options;
+    if (options.value === undefined && request.body === undefined) {
+      throw new EncodeError('the request has no body, or none of a media type that is read', { part: 'value' });
+    }
     const value = options.value === undefined ? (request.body as V) : await options.value(request);
     const record = {
       topic: typeof topic === 'string' ? topic : topic(request),

@@ -1,13 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stall } from '../client/events.ts';
+import type { ToolkitError } from '../errors.ts';
+import { kafkaCodes } from '../kafka-codes.ts';
 import type { WatchedConsumer, WatchedProducer } from './client-metrics.ts';
 
 /** What a probe asks of a consumer. */
-export type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'groupId' | 'health'> & {
-  on(event: 'stalled', listener: (stall: Stall) => void): unknown;
-};
+export type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'brokersAnswer' | 'groupId' | 'health'> &
+  TellsErrors & {
+    on(event: 'stalled', listener: (stall: Stall) => void): unknown;
+  };
 /** What a probe asks of a producer. */
-export type HealthProducer = Pick<WatchedProducer, 'closed' | 'fatalError'>;
+export type HealthProducer = Pick<WatchedProducer, 'brokersAnswer' | 'closed' | 'fatalError'> & TellsErrors;
+
+interface TellsErrors {
+  on(event: 'clientError', listener: (error: ToolkitError) => void): unknown;
+}
 
 /** One thing that was looked at. */
 export interface HealthCheck {
@@ -41,6 +48,8 @@ export interface HealthOptions {
   readonly checkEveryMs?: number | undefined;
   /** False: a consumer without partitions is ready. For groups with more members than partitions. @default true */
   readonly needsPartitions?: boolean | undefined;
+  /** False: a client none of whose brokers answers is ready. @default true */
+  readonly needsBrokers?: boolean | undefined;
   /** A stall that lasts longer makes the process not live, in milliseconds: a restart is its last hope. @default 900000 */
   readonly stallLimitMs?: number | undefined;
 }
@@ -52,7 +61,7 @@ export interface Health {
    * is blocked answers no probe at all; one that was, and goes on, is live.
    */
   liveness(): HealthReport;
-  /** Whether it can work now: partitions assigned, not stalled, producers in order, and every check passed. Never rejects. */
+  /** Whether it can work now: brokers there, partitions assigned, not stalled, producers in order, and every check passed. Never rejects. */
   readiness(): Promise<HealthReport>;
 }
 
@@ -68,11 +77,11 @@ export interface Health {
  * });
  */
 export function health(options: HealthOptions = {}): Health {
-  const { consumers = [], producers = [], needsPartitions = true, stallLimitMs = 900_000 } = options;
+  const { consumers = [], producers = [], needsPartitions = true, needsBrokers = true, stallLimitMs = 900_000 } = options;
+  const { checkTimeoutMs = 2_000, checkEveryMs = 10_000 } = options;
   const stalls = new StallClock(consumers);
-  const checks = Object.entries(options.checks ?? {}).map(
-    ([name, check]) => new CachedCheck(name, check, options.checkTimeoutMs ?? 2_000, options.checkEveryMs ?? 10_000),
-  );
+  const outages = needsBrokers ? [...consumers, ...producers].map((client) => new OutageWatch(client, checkTimeoutMs)) : [];
+  const checks = Object.entries(options.checks ?? {}).map(([name, check]) => new CachedCheck(name, check, checkTimeoutMs, checkEveryMs));
   return {
     liveness: () =>
       reportOf([
@@ -83,6 +92,7 @@ export function health(options: HealthOptions = {}): Health {
       reportOf([
         ...consumers.map((consumer) => readyConsumer(consumer, needsPartitions)),
         ...producers.map(producerCheck),
+        ...(await outagesOf(outages)),
         ...(await Promise.all(checks.map((check) => check.look()))),
       ]),
   };
@@ -118,6 +128,38 @@ function describeStall({ reason, lagRecords, inFlightRecords }: Stall, stalledMs
 
 function producerCheck(producer: HealthProducer): HealthCheck {
   return check('producer', producer.closed ? 'it is closed' : producer.fatalError?.message);
+}
+
+/** One check for all clients, as they have the same brokers mostly; none where nothing was heard of an outage. */
+async function outagesOf(outages: readonly OutageWatch[]): Promise<HealthCheck[]> {
+  const lasting = await Promise.all(outages.map((outage) => outage.lasts()));
+  return lasting.includes(true) ? [check('brokers', 'none of them answers')] : [];
+}
+
+/** Whether an outage that librdkafka told of is still there: it does not tell when it is over. */
+class OutageWatch {
+  readonly #client: HealthConsumer | HealthProducer;
+  readonly #timeoutMs: number;
+  #told = false;
+  #asking: Promise<boolean> | undefined;
+
+  constructor(client: HealthConsumer | HealthProducer, timeoutMs: number) {
+    this.#client = client;
+    this.#timeoutMs = timeoutMs;
+    client.on('clientError', ({ kafkaCode }) => {
+      if (kafkaCode === kafkaCodes.allBrokersDown) this.#told = true;
+    });
+  }
+
+  async lasts(): Promise<boolean> {
+    if (!this.#told) return false;
+    // Many probes ask once.
+    this.#asking ??= this.#client.brokersAnswer(this.#timeoutMs).finally(() => {
+      this.#asking = undefined;
+    });
+    this.#told = !(await this.#asking);
+    return this.#told;
+  }
 }
 
 /** Since when consumers are stalled: the watchdog tells only when it begins. */
