@@ -25,7 +25,7 @@ export function register(program: Command): void {
     .option('--registry-port <port>', 'port of the registry (0: a free one)', parseIndex, 0)
     .addHelpText(
       'after',
-      '\nThe variables to set come to standard output, one a line:\n  rdkafka-toolkit broker > .env.kafka &\n  node --env-file=.env.kafka service.js',
+      '\nThe variables to set come to standard output, one a line:\n  rdkafka-toolkit broker > .env.kafka &\n  node --env-file=.env.kafka service.js\n\nIt creates topics on first use and by --topic, not by topics create, and looks up no offsets by time (consume --from <time>).',
     )
     .action(run);
 }
@@ -38,7 +38,13 @@ async function run({ topic: topics = [], brokers, registryPort }: Flags): Promis
   await using cluster = await startMockCluster({ brokers, topics });
   printLine(`KAFKA_BOOTSTRAP_SERVERS=${cluster.bootstrapServers}`);
   printLine(`SCHEMA_REGISTRY_URL=${registry.url}`);
-  note(styled('dim', 'Running; stop it with Ctrl-C. A partition keeps the last 5 MB.', process.stderr));
+  note(
+    styled(
+      'dim',
+      `Running as process ${process.pid}; stop it with Ctrl-C or kill ${process.pid}. A partition keeps the last 5 MB.`,
+      process.stderr,
+    ),
+  );
   if (!stopped.aborted) await once(stopped, 'abort');
 }
 

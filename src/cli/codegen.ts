@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { ConfigError } from '../errors.ts';
 import { fromSchemaFile } from './schema-file.ts';
 
 /** What the command line gives. */
@@ -25,6 +26,16 @@ export function register(program: Command): void {
       const options = { long: bigint === true ? 'bigint' : 'number', logicalTypes, from } as const;
       const text = fromSchemaFile(file, (schema) => generateTypes(schema, options));
       if (out === undefined) process.stdout.write(text);
-      else writeFileSync(out, text);
+      else write(out, text);
     });
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (cause) {
+    throw new ConfigError([`Expected --out to be a file that can be written: ${cause instanceof Error ? cause.message : String(cause)}`], {
+      cause,
+    });
+  }
 }

@@ -21,7 +21,7 @@ const program = new Command('rdkafka-toolkit')
   .description('Tools beside rdkafka-toolkit. Brokers and sign-in come from the runtime variables (KAFKA_BOOTSTRAP_SERVERS …).')
   .version(version)
   .exitOverride()
-  .showHelpAfterError()
+  .showHelpAfterError('(add --help for what there is)')
   .addHelpText('after', exitCodeHelp);
 for (const command of [doctor, vars, broker, topics, consume, produce, replay, codegen, bench, completions]) command.register(program);
 

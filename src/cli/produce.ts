@@ -54,9 +54,14 @@ async function run(topic: string, flags: Flags): Promise<void> {
   let produced = 0;
   try {
     for await (const line of flags.value === undefined ? lines(count) : [flags.value]) {
-      await producer.enqueue(readInput(line, produced + 1, input));
+      await producer.enqueue(readInput(line, produced + 1, input)).catch((error: unknown) => {
+        throw ofLine(error, produced + 1);
+      });
       produced++;
     }
+  } catch (error) {
+    note(`stopped at line ${produced + 1}; the ${produced} before it are sent`);
+    throw error;
   } finally {
     try {
       // What was read before a faulty line is delivered all the same.
@@ -67,6 +72,13 @@ async function run(topic: string, flags: Flags): Promise<void> {
   }
   producer.throwIfFailed();
   note(`produced ${produced} ${produced === 1 ? 'record' : 'records'} to ${topic}`);
+}
+
+/** A value that does not fit its schema, with the line it came from. */
+function ofLine(error: unknown, number: number): unknown {
+  if (!(error instanceof EncodeError)) return error;
+  const { message, path, part } = error;
+  return new EncodeError(`Line ${number}: ${message}`, { cause: error, path, part });
 }
 
 /** Lines of standard input, to its end, to `count`, or until the process is told to stop. */

@@ -8,7 +8,10 @@ import { ConfigError } from '../errors.ts';
  */
 export function fromSchemaFile<T>(file: string, make: (text: string) => T): T {
   try {
-    return make(readFileSync(file, 'utf8'));
+    const text = readFileSync(file, 'utf8');
+    // Else a text that is no JSON would be taken for the name of a type.
+    JSON.parse(text);
+    return make(text);
   } catch (cause) {
     const reason = cause instanceof ConfigError ? cause.faults.join('; ') : cause instanceof Error ? cause.message : String(cause);
     throw new ConfigError([`Expected ${file} to be a file with an Avro schema: ${reason}`], { cause });

@@ -31,7 +31,7 @@ export function register(program: Command): void {
     .action(describe);
   topics
     .command('create')
-    .description('Creates a topic.')
+    .description('Creates a topic. Not on the embedded broker, which creates topics on first use.')
     .argument('<topic>')
     .option('--partitions <count>', "number of partitions (default: the broker's)", parseCount)
     .option('--replicas <count>', "copies of each (default: the broker's)", parseCount)

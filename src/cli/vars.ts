@@ -17,20 +17,39 @@ export function register(program: Command): void {
     .option('--docs', 'with their effect')
     .option('--json', 'as JSON')
     .action(({ json = false, set = false, docs = false }: Flags) => {
-      const { vars, faults } = readVars();
-      const all = describeRuntimeVars(vars);
+      const { vars, environment, faults } = readVars();
+      const all = describeRuntimeVars(vars, environment);
       const chosen = all.filter(({ source }) => !set || source === 'environment');
       printLine(json ? JSON.stringify(chosen, undefined, 2) : table(chosen, docs));
       if (faults !== undefined) throw faults;
     });
 }
 
-/** What faulty variables do would not be found where it is looked up because of them: without those, the defaults are listed. */
-function readVars(): { readonly vars: RuntimeVars; readonly faults: unknown } {
+interface Read {
+  readonly vars: RuntimeVars;
+  /** What of the environment they were read from. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly faults: unknown;
+}
+
+/** The variables as they would be without those that are at fault, which are told beside them. */
+function readVars(): Read {
   try {
-    return { vars: parseRuntimeVars(), faults: undefined };
+    return { vars: parseRuntimeVars(), environment: process.env, faults: undefined };
   } catch (faults) {
-    return { vars: parseRuntimeVars({}), faults };
+    const good = Object.fromEntries(Object.entries(process.env).filter(([name, value]) => isValid({ [name]: value })));
+    // Some do not fit together.
+    const environment = isValid(good) ? good : {};
+    return { vars: parseRuntimeVars(environment), environment, faults };
+  }
+}
+
+function isValid(environment: NodeJS.ProcessEnv): boolean {
+  try {
+    parseRuntimeVars(environment);
+    return true;
+  } catch {
+    return false;
   }
 }
 
