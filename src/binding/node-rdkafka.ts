@@ -116,11 +116,13 @@ export interface RawTransactionError extends RawError {
   readonly isTxnRequiresAbort: boolean;
 }
 
+/** A partition of a topic; partitions count from 0. */
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
 }
 
+/** A place in a partition: that of a record, or, where it is a position or what is committed, the next one to read. */
 export interface TopicPartitionOffset extends TopicPartition {
   readonly offset: number;
 }

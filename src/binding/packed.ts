@@ -142,7 +142,7 @@ function addon(): Addon | string {
   return loaded;
 }
 
-/** Whether records can move through the packed addon in this process. */
+/** Whether records can move through the packed addon in this process. A client that is told not to (`RDKAFKA_TOOLKIT_NATIVE=off`) changes nothing here. */
 export function nativeStatus(): NativeStatus {
   const found = addon();
   return typeof found === 'string' ? { available: false, reason: found } : { available: true, reason: undefined };

@@ -41,6 +41,7 @@ export interface ClientOptions {
   readonly tokenProvider?: TokenProvider | undefined;
 }
 
+/** What a consumer is made with. `K`, `V` and `H` are what its deserializers give: without them, bytes and a list of headers. */
 export interface ConsumerOptions<K = Buffer | null, V = Buffer | null, H = readonly RecordHeader[]> extends ClientOptions {
   /** Names, or a regular expression that starts with `^`. @default CONSUME_TOPICS */
   readonly topics?: readonly string[] | undefined;
@@ -66,6 +67,7 @@ export interface ConsumerOptions<K = Buffer | null, V = Buffer | null, H = reado
   readonly onStall?: 'report' | 'rejoin' | undefined;
 }
 
+/** What a producer is made with. `K` and `V` are what its serializers take: without them, bytes or text. */
 export interface ProducerOptions<K = Uint8Array | string | null, V = Uint8Array | string | null> extends ClientOptions {
   /** @default bytes or UTF-8 text as they are */
   readonly keySerializer?: Serializer<K> | undefined;
