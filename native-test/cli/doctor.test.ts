@@ -77,6 +77,16 @@ describe('doctor', { concurrency: 3 }, () => {
     assert.match(out, /^ok {7}broker +1 at /m);
   });
 
+  test('a variable that is nearly one, and APP_NAME missing: warnings', async () => {
+    const { APP_NAME, ...unnamed } = good();
+    const nearly = await examine({ env: { ...unnamed, APP_NAME: APP_NAME!, CONSUMER_PREFECH_COUNT: '5', CONSUMER_LIKE_OTHERS: '1' } });
+    const { status, detail, hint } = nearly.found['runtime variables']!;
+    assert.deepEqual([nearly.code, status, detail], [0, 'warning', 'CONSUMER_PREFECH_COUNT is read by nobody here']);
+    assert.match(hint!, /CONSUMER_PREFETCH_COUNT/);
+    const { found, code } = await examine({ env: unnamed, args: ['--strict'] });
+    assert.deepEqual([code, found['runtime variables']!.status], [1, 'warning']);
+  });
+
   test('addon off: the compiler result is missing', async () => {
     const { directory, cli } = installation('addon-off');
     linkBinding(directory);

@@ -2,7 +2,8 @@ import { type Command, Option } from 'commander';
 import { isToolkitError } from '../errors.ts';
 import { parseRuntimeVars, type RuntimeVars } from '../runtime-vars.ts';
 import { parseSeconds } from './arguments.ts';
-import { type Finding, fault, look, off, ok } from './doctor/finding.ts';
+import { type Finding, fault, look, off, ok, warning } from './doctor/finding.ts';
+import { misspeltVars } from './doctor/misspelt.ts';
 import { findAddon, findFeatures, findInstallScripts, findLibrdkafka, findNode, findThreads } from './doctor/native.ts';
 import { exitCodes } from './exit-codes.ts';
 import { printLine, styled, visible } from './terminal.ts';
@@ -58,8 +59,7 @@ function readVars(): { readonly vars: RuntimeVars | undefined; readonly finding:
   const name = 'runtime variables';
   try {
     const vars = parseRuntimeVars();
-    const app = vars.APP_NAME === undefined ? 'APP_NAME is not set: consumers and metrics need it' : `APP_NAME ${vars.APP_NAME}`;
-    return { vars, finding: ok(name, app) };
+    return { vars, finding: judgeVars(name, vars) };
   } catch (error) {
     if (!isToolkitError(error)) throw error;
     return {
@@ -67,6 +67,16 @@ function readVars(): { readonly vars: RuntimeVars | undefined; readonly finding:
       finding: fault(name, error.message, 'rdkafka-toolkit vars --docs and binding-notes/runtime-vars.md list them.'),
     };
   }
+}
+
+function judgeVars(name: string, { APP_NAME }: RuntimeVars): Finding {
+  const misspelt = misspeltVars();
+  if (misspelt.length > 0) {
+    const names = misspelt.map((each) => each.name).join(', ');
+    return warning(name, `${names} is read by nobody here`, `Perhaps ${misspelt.map(({ meant }) => meant).join(', ')} is meant.`);
+  }
+  if (APP_NAME === undefined) return warning(name, 'APP_NAME is not set', 'Consumers and metrics need it: it names the group and the job.');
+  return ok(name, `APP_NAME ${APP_NAME}`);
 }
 
 function examineNative(native: Native | Error | undefined, vars: RuntimeVars | undefined): Finding[] {
