@@ -5,16 +5,14 @@ import { kafkaCodes } from '../kafka-codes.ts';
 import type { WatchedConsumer, WatchedProducer } from './client-metrics.ts';
 
 /** What a probe asks of a consumer. */
-export type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'brokersAnswer' | 'groupId' | 'health'> &
-  TellsErrors & {
-    on(event: 'stalled', listener: (stall: Stall) => void): unknown;
-  };
-/** What a probe asks of a producer. */
-export type HealthProducer = Pick<WatchedProducer, 'brokersAnswer' | 'closed' | 'fatalError'> & TellsErrors;
-
-interface TellsErrors {
+export type HealthConsumer = Pick<WatchedConsumer, 'assignment' | 'brokersAnswer' | 'groupId' | 'health'> & {
   on(event: 'clientError', listener: (error: ToolkitError) => void): unknown;
-}
+  on(event: 'stalled', listener: (stall: Stall) => void): unknown;
+};
+/** What a probe asks of a producer. */
+export type HealthProducer = Pick<WatchedProducer, 'brokersAnswer' | 'closed' | 'fatalError'> & {
+  on(event: 'clientError', listener: (error: ToolkitError) => void): unknown;
+};
 
 /** One thing that was looked at. */
 export interface HealthCheck {
