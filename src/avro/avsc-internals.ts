@@ -1,4 +1,4 @@
-import avro from 'avsc';
+import avro, { type Type } from 'avsc';
 import { Tap } from './tap.ts';
 
 /** What avsc's types have beside their documented methods, as far as it is used or replaced here. Check it when avsc is upgraded. */
@@ -12,9 +12,9 @@ export interface TypeInternals {
   createResolver(writer: InternalType, options: object): Resolver;
 }
 
-export type CheckHook = (value: unknown, type: avro.Type) => void;
+export type CheckHook = (value: unknown, type: Type) => void;
 
-export type InternalType = avro.Type & TypeInternals;
+export type InternalType = Type & TypeInternals;
 
 /** Reads values of a writer's type as those of a reader's. */
 export interface Resolver {
@@ -51,7 +51,7 @@ export function overForeignTap<T>(foreign: ForeignTap, use: (tap: Tap) => T): T 
 }
 
 /** The bytes a value of the type has at least; 0 for null, empty records and the like. */
-export function leastBytes(type: InternalType, within: ReadonlySet<avro.Type> = new Set()): number {
+export function leastBytes(type: InternalType, within: ReadonlySet<Type> = new Set()): number {
   // A record within itself ends somewhere; what it has there is left out.
   if (within.has(type)) return 0;
   switch (type.typeName.replace(/:.*/, '')) {

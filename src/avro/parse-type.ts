@@ -1,4 +1,4 @@
-import avro from 'avsc';
+import avro, { type Type } from 'avsc';
 import { ConfigError } from '../errors.ts';
 import type { InternalType } from './avsc-internals.ts';
 import { GuardedArray, GuardedEnum, GuardedMap, GuardedUnion, GuardedWrappedUnion } from './guard.ts';
@@ -23,14 +23,14 @@ type Attributes = Readonly<Record<string, unknown>>;
  *
  * @throws ConfigError when it is no valid Avro schema, has a field called `__proto__` or more than 1 MB
  */
-export function parseAvroType(text: string, references: readonly string[] = [], options: AvroTypeOptions = {}): avro.Type {
+export function parseAvroType(text: string, references: readonly string[] = [], options: AvroTypeOptions = {}): Type {
   try {
     const size = references.reduce((sum, reference) => sum + reference.length, text.length);
     if (size > MAX_SCHEMA_BYTES) throw new RangeError(`it has ${size} bytes, more than ${MAX_SCHEMA_BYTES}`);
     // Without a prototype: a type may be called `constructor`.
-    const registry = Object.create(null) as Record<string, avro.Type>;
+    const registry = Object.create(null) as Record<string, Type>;
     const { typeHook } = new TypeHook(options);
-    const parse = (json: string): avro.Type => avro.Type.forSchema(JSON.parse(json) as avro.Schema, { registry, typeHook });
+    const parse = (json: string): Type => avro.Type.forSchema(JSON.parse(json) as avro.Schema, { registry, typeHook });
     for (const reference of references) parse(reference);
     return parse(text);
   } catch (error) {
@@ -49,7 +49,7 @@ class TypeHook {
     this.#options = options;
   }
 
-  readonly typeHook = (schema: unknown, options: object): avro.Type | undefined => {
+  readonly typeHook = (schema: unknown, options: object): Type | undefined => {
     if (schema === 'long') return this.#long(undefined);
     if (Array.isArray(schema)) return union(schema, options);
     if (typeof schema !== 'object' || schema === null) return undefined;
@@ -60,7 +60,7 @@ class TypeHook {
       : this.#plain(attributes, options, logical);
   };
 
-  #logical(attributes: Attributes, options: object): avro.Type | undefined {
+  #logical(attributes: Attributes, options: object): Type | undefined {
     const { type, logicalType: name } = attributes;
     const { logicalTypes = {} } = this.#options;
     if (typeof type !== 'string' || typeof name !== 'string' || !Object.hasOwn(logicalTypes, name)) return undefined;
@@ -73,7 +73,7 @@ class TypeHook {
     }
   }
 
-  #plain(attributes: Attributes, options: object, logical?: LogicalType<unknown, unknown>): avro.Type | undefined {
+  #plain(attributes: Attributes, options: object, logical?: LogicalType<unknown, unknown>): Type | undefined {
     const { type, fields } = attributes;
     if (type === 'long') return this.#long(logical?.long);
     if (type === 'array') return new GuardedArray(attributes, options);
@@ -87,13 +87,13 @@ class TypeHook {
     return undefined;
   }
 
-  #long(asked: LongAs | undefined): avro.Type {
+  #long(asked: LongAs | undefined): Type {
     return (asked ?? this.#options.long) === 'bigint' ? new BigLong() : new ExactLong();
   }
 }
 
 /** avsc hands the hook its own options, the hook among them. */
-function union(schemas: readonly unknown[], options: object): avro.Type {
+function union(schemas: readonly unknown[], options: object): Type {
   const types = schemas.map((schema) => avro.Type.forSchema(schema as avro.Schema, options) as InternalType);
   return isAmbiguous(types) ? new GuardedWrappedUnion(types, options) : new GuardedUnion(types, options);
 }

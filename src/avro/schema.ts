@@ -1,4 +1,4 @@
-import type avro from 'avsc';
+import type { Type } from 'avsc';
 import type { AsOptions, Infer } from './infer.ts';
 import { type AvroTypeOptions, parseAvroType } from './parse-type.ts';
 
@@ -11,7 +11,7 @@ declare const valueType: unique symbol;
 export interface AvroSchema<T> {
   /** The schema as JSON text, as it is registered. */
   readonly text: string;
-  readonly type: avro.Type;
+  readonly type: Type;
   /** How its longs and logical types are given, those of its writers' schemas included. */
   readonly options: AvroTypeOptions;
   /** Never there at run time: carries `T`. */

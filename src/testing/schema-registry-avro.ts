@@ -1,4 +1,4 @@
-import avsc from 'avsc';
+import avsc, { type Type } from 'avsc';
 
 /** Levels the Confluent Schema Registry knows. `*_TRANSITIVE` checks against every version, the others against the latest. */
 export const COMPATIBILITY_LEVELS = [
@@ -25,7 +25,7 @@ export interface ParsedAvro {
   readonly text: string;
   /** Equal for schemas that differ only in white space, attribute order or how names are qualified. */
   readonly key: string;
-  readonly type: avsc.Type;
+  readonly type: Type;
 }
 
 /**
@@ -36,14 +36,14 @@ export interface ParsedAvro {
  */
 export function parseAvro(json: string, dependencies: Iterable<string> = []): ParsedAvro {
   // No prototype: a schema may well name a type `toString`.
-  const registry: Record<string, avsc.Type> = Object.create(null);
+  const registry: Record<string, Type> = Object.create(null);
   for (const dependency of dependencies) toType(JSON.parse(dependency), registry);
   const schema: unknown = JSON.parse(json);
   const type = toType(schema, registry);
   return { text: JSON.stringify(schema), key: JSON.stringify(canonical(schema, '')), type };
 }
 
-function toType(schema: unknown, registry: Record<string, avsc.Type>): avsc.Type {
+function toType(schema: unknown, registry: Record<string, Type>): Type {
   // Wrapped unions accept every union Avro does; avsc's unwrapped ones refuse some that are ambiguous in JavaScript only.
   return avsc.Type.forSchema(schema as avsc.Schema, { registry, wrapUnions: 'always' });
 }
@@ -99,7 +99,7 @@ function qualify(name: string, namespace: string): string {
 /** One side of a compatibility check. `type` is undefined for what is not Avro. */
 export interface Checked {
   readonly schemaType: string;
-  readonly type: avsc.Type | undefined;
+  readonly type: Type | undefined;
 }
 
 /**
@@ -128,7 +128,7 @@ export function findIncompatibilities(
   return messages;
 }
 
-function whyUnreadable(reader: avsc.Type, writer: avsc.Type): string | undefined {
+function whyUnreadable(reader: Type, writer: Type): string | undefined {
   try {
     reader.createResolver(writer);
     return undefined;

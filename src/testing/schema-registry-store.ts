@@ -1,4 +1,4 @@
-import type avsc from 'avsc';
+import type { Type } from 'avsc';
 import { type CompatibilityLevel, findIncompatibilities, parseAvro, sortKeys } from './schema-registry-avro.ts';
 import { parseVersion, readSchemaBody, type SchemaReference } from './schema-registry-body.ts';
 import { failures, type Mode } from './schema-registry-errors.ts';
@@ -11,7 +11,7 @@ export interface StoredSchema {
   readonly references: readonly SchemaReference[];
   readonly key: string;
   readonly normalizedKey: string;
-  readonly type: avsc.Type | undefined;
+  readonly type: Type | undefined;
 }
 
 /** A schema under a subject. */
