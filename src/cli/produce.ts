@@ -60,7 +60,7 @@ async function run(topic: string, flags: Flags): Promise<void> {
       produced++;
     }
   } catch (error) {
-    note(`stopped at line ${produced + 1}; the ${produced} before it are sent`);
+    if (produced > 0) note(`stopped at line ${produced + 1}; the ${produced} before it are sent`);
     throw error;
   } finally {
     try {
