@@ -55,6 +55,8 @@ class QueueWake {
     async_->data = nullptr;
     uv_close(reinterpret_cast<uv_handle_t*>(async_), [](uv_handle_t* handle) { delete reinterpret_cast<uv_async_t*>(handle); });
     async_ = nullptr;
+    // It may hold the very object that owns this.
+    on_wake_.Reset();
   }
 
   static void OnExit(void* self) { static_cast<QueueWake*>(self)->Detach(); }
