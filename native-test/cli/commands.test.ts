@@ -250,9 +250,11 @@ describe('the command line tool', { concurrency: 3 }, () => {
     const child = startCli(['broker', '--topic', 'orders:2']);
     const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
     const env = Object.fromEntries(
-      [await lines.next(), await lines.next()].map(({ value }) => String(value).split(/=(.*)/s).slice(0, 2) as [string, string]),
+      [await lines.next(), await lines.next(), await lines.next()].map(
+        ({ value }) => String(value).split(/=(.*)/s).slice(0, 2) as [string, string],
+      ),
     );
-    assert.deepEqual(Object.keys(env), ['KAFKA_BOOTSTRAP_SERVERS', 'SCHEMA_REGISTRY_URL']);
+    assert.deepEqual(Object.keys(env), ['KAFKA_BOOTSTRAP_SERVERS', 'CONSUMER_HEARTBEAT_TIMEOUT_SECONDS', 'SCHEMA_REGISTRY_URL']);
     const { out } = await run(['topics', 'list', '--json'], undefined, env);
     assert.deepEqual(JSON.parse(out), [{ name: 'orders', partitions: 2 }]);
     child.kill('SIGINT');

@@ -438,7 +438,10 @@ describe('runners', () => {
     const ended = await endBySignal(['runAsync', input, output, 'hang'], 'SIGTERM', vars, { SHUTDOWN_TIMEOUT_SECONDS: '3' });
     assert.deepEqual([ended.code, ended.killedBy], [1, null]);
     assert.ok(ended.tookMs >= 1_500 && ended.tookMs < 6_000, `${ended.tookMs} ms`);
-    assert.match(ended.err, /ShutdownError: runAsync was stopped by SIGTERM and not done within 3000 ms: 1 records were not finished/);
+    assert.match(
+      ended.err,
+      /ShutdownError: runAsync was stopped by SIGTERM and did not end cleanly within 3000 ms: 1 records were not finished/,
+    );
     assert.equal(await committedTotal(services, vars, input), 199);
   });
 });

@@ -37,6 +37,8 @@ async function run({ topic: topics = [], brokers, registryPort }: Flags): Promis
   await using registry = await startSchemaRegistry({ port: registryPort });
   await using cluster = await startMockCluster({ brokers, topics });
   printLine(`KAFKA_BOOTSTRAP_SERVERS=${cluster.bootstrapServers}`);
+  // A group whose last member has left takes the next one only when its session is nearly over.
+  printLine('CONSUMER_HEARTBEAT_TIMEOUT_SECONDS=2');
   printLine(`SCHEMA_REGISTRY_URL=${registry.url}`);
   note(
     styled(

@@ -153,7 +153,7 @@ function whyCut(failure: unknown): string {
 /** The error of a service that did not end in time. */
 export function cutOff(name: string, stop: StopRequest, { failure, left }: EndedClients): ShutdownError {
   return new ShutdownError(
-    `${name} was stopped by ${stop.by} and not done within ${stop.timeoutMs} ms: ${left.records} records were not finished and come again, ` +
+    `${name} was stopped by ${stop.by} and did not end cleanly within ${stop.timeoutMs} ms: ${left.records} records were not finished and come again, ` +
       `${left.outputs} outputs were not acknowledged. ${whyCut(failure)}`,
     left,
     { cause: failure },
