@@ -159,7 +159,7 @@ describe('handlers that take long', () => {
     assert.ok(performance.now() - stoppedAt < 3_500);
     assert.ok(error instanceof ShutdownError && isToolkitError(error));
     assert.deepEqual([error.code, error.left], ['ERR_SHUTDOWN', { records: 1, outputs: 0 }]);
-    assert.match(error.message, /runAsync was stopped by its signal and not done within 3000 ms: 1 records were not finished/);
+    assert.match(error.message, /runAsync was stopped by its signal and did not end cleanly within 3000 ms: 1 records were not finished/);
     assert.ok(consumer.closed && producer.closed);
     assert.equal(await committedTotal(services, vars, input), 3);
   });
