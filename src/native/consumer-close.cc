@@ -24,14 +24,9 @@ void ConsumerClose::LetGo() {
 
 /** Runs the callbacks that have come, drops the records, and says whether the group is left. */
 bool ConsumerClose::ServeQueue() {
-  for (;;) {
-    if (auto* message = rd_kafka_consume_queue(queue_->queue(), 0)) {
-      rd_kafka_message_destroy(message);
-      continue;
-    }
-    // Some callbacks end the look before the queue is empty.
-    if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__INTR) break;
-  }
+  while (auto* message = rd_kafka_consume_queue(queue_->queue(), 0)) rd_kafka_message_destroy(message);
+  // Some callbacks end the look before the queue is empty: then it is looked at again in another turn of the event loop.
+  if (rd_kafka_queue_length(queue_->queue()) > 0) queue_->Send();
   return refused_ || rd_kafka_consumer_closed(rk_) != 0;
 }
 
