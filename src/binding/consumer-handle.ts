@@ -328,11 +328,11 @@ export class ConsumerHandle {
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;
+    if (answered) return within(this.#free(), remaining());
     if (this.#kind === 'packed') {
       const left = await this.#leaveWithin(remaining());
       return left && (await within(this.#free(), remaining()));
     }
-    if (answered) return within(this.#free(), remaining());
     setTimeout(() => void this.#free(), LEFT_LOOK_MS).unref();
     return false;
   }
