@@ -314,10 +314,10 @@ export class ConsumerHandle {
 
   /**
    * Leaves the group (a static member stays in it, KIP-345) and frees the native client; false when that took longer than `timeoutMs`: it goes
-   * on by itself and, with the addon, holds neither a thread nor the event loop.
+   * on by itself.
    *
-   * @param answered False when the coordinator did not answer the last commit: librdkafka waits for it until the session times out, without
-   *   the addon on a thread that the end of the process waits for. That is begun only when the process has not ended by then.
+   * @param answered False when the coordinator did not answer the last commit: librdkafka waits for it until the session times out. The addon
+   *   then waits without a thread or the event loop; without it the close, which holds a thread, is begun when the process has not ended by then.
    */
   async disconnect(timeoutMs: number, { answered = true }: { readonly answered?: boolean } = {}): Promise<boolean> {
     if (!this.#client._isConnected) return true;
