@@ -44,28 +44,25 @@ const stateError = (message: string, options: ToolkitErrorOptions): StateError =
 /** When a client that is left to itself is looked at, for as long as the process lives. */
 const LEFT_LOOK_MS = 1_000;
 
-/** Consumers whose native client is being closed: each gives its partitions up when it is called, and says whether it is done. */
-const closing = new Set<() => boolean>();
+/** Consumers whose native client is being closed. */
+const closing = new Set<RawConsumer>();
 
 /**
- * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for, without the
- * addon on a pool thread that Node waits for in turn: the partitions are given up here, whenever within a moment the revoke comes.
+ * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for on a pool
+ * thread, and Node waits for that thread: the partitions are given up here, whenever within a moment the revoke comes.
  */
 function giveUpAtExit(): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let turn = 0; turn < 20 && closing.size > 0; turn++) {
-    for (const giveUp of closing) if (giveUp()) closing.delete(giveUp);
+  for (let turn = 0; turn < 20; turn++) {
+    for (const raw of closing) {
+      try {
+        raw.unassign();
+      } catch {
+        // Not there yet, or done.
+      }
+    }
     Atomics.wait(pause, 0, 0, 10);
   }
-}
-
-function noteClosing(giveUp: () => boolean): () => void {
-  if (closing.size === 0) process.on('exit', giveUpAtExit);
-  closing.add(giveUp);
-  return () => {
-    closing.delete(giveUp);
-    if (closing.size === 0) process.off('exit', giveUpAtExit);
-  };
 }
 
 /** The one place that calls node-rdkafka's consumer. */
@@ -78,6 +75,7 @@ export class ConsumerHandle {
   readonly #isStatic: boolean;
   readonly #loans = new Loans();
   #closing = false;
+  #leaving: ConsumerClose | undefined;
   #kind: RecordSource<unknown, unknown, unknown>['kind'] | undefined;
   #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'isMember' | 'storeOffsets'> | undefined;
 
@@ -176,6 +174,8 @@ export class ConsumerHandle {
   }
 
   #completeRebalance(kind: RebalanceKind, partitions: readonly TopicPartition[]): void {
+    // librdkafka (2.12) answers no call on the assignment of a group that is left, and the event loop would wait for it for ever.
+    if (this.#leaving?.serve() === true) return;
     try {
       const cooperative = this.#raw.rebalanceProtocol() === 'COOPERATIVE';
       if (kind === 'assigned') {
@@ -316,8 +316,8 @@ export class ConsumerHandle {
    * Leaves the group (a static member stays in it, KIP-345) and frees the native client; false when that took longer than `timeoutMs`: it goes
    * on by itself.
    *
-   * @param answered False when the coordinator did not answer the last commit: librdkafka waits for it until the session times out. The addon
-   *   then waits without a thread or the event loop; without it the close, which holds a thread, is begun when the process has not ended by then.
+   * @param answered False when the last commit failed, so that the coordinator may be away. librdkafka waits for it until the session times out,
+   *   without the addon on a thread that the end of the process waits for: that is begun only when the process has not ended by then.
    */
   async disconnect(timeoutMs: number, { answered = true }: { readonly answered?: boolean } = {}): Promise<boolean> {
     if (!this.#client._isConnected) return true;
@@ -328,11 +328,11 @@ export class ConsumerHandle {
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;
-    if (answered) return within(this.#free(), remaining());
     if (this.#kind === 'packed') {
       const left = await this.#leaveWithin(remaining());
       return left && (await within(this.#free(), remaining()));
     }
+    if (answered) return within(this.#free(), remaining());
     setTimeout(() => void this.#free(), LEFT_LOOK_MS).unref();
     return false;
   }
@@ -341,10 +341,7 @@ export class ConsumerHandle {
   async #leaveWithin(timeoutMs: number): Promise<boolean> {
     let wake = (): void => undefined;
     const close = openConsumerClose(this.#raw, () => wake());
-    const done = noteClosing(() => {
-      this.#giveUp();
-      return close.serve();
-    });
+    this.#leaving = close;
     const left = new Promise<void>((resolve) => {
       wake = () => {
         if (close.serve()) resolve();
@@ -352,7 +349,6 @@ export class ConsumerHandle {
       wake();
     });
     const inTime = await within(left, timeoutMs);
-    done();
     if (inTime) close.release();
     else this.#leaveBehind(close);
     return inTime;
@@ -362,8 +358,6 @@ export class ConsumerHandle {
   #leaveBehind(close: ConsumerClose): void {
     close.quiet();
     const look = setInterval(() => {
-      // Nobody hears of the closing revoke any more.
-      this.#giveUp();
       if (!close.serve()) return;
       clearInterval(look);
       close.release();
@@ -372,22 +366,13 @@ export class ConsumerHandle {
     look.unref();
   }
 
-  #giveUp(): void {
-    try {
-      this.#raw.unassign();
-    } catch {
-      // Not there yet, or done.
-    }
-  }
-
   /** Frees the native client, on a pool thread. */
   async #free(): Promise<void> {
-    const done = noteClosing(() => {
-      this.#giveUp();
-      return false;
-    });
+    if (closing.size === 0) process.on('exit', giveUpAtExit);
+    closing.add(this.#raw);
     await new Promise<void>((resolve) => this.#raw.disconnect(() => resolve()));
-    done();
+    closing.delete(this.#raw);
+    if (closing.size === 0) process.off('exit', giveUpAtExit);
     this.#raw.configureCallbacks(false, this.#client._cb_configs);
   }
 }

@@ -6,7 +6,7 @@ import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '
 import { TopicTable } from '../binding/pack.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
-import { ClosedError, CommitError, type ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
+import { ClosedError, type ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
 import { Assignment } from './assignment.ts';
@@ -413,8 +413,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     }
     await this.#finishJoining(performance.now() + Math.min(JOIN_BEFORE_LEAVE_MS, remaining()));
     this.#settings.tokens?.stop();
-    const answered = !(failure instanceof CommitError && failure.kafkaCode === kafkaCodes.timedOut);
-    const clean = await this.#handle.disconnect(remaining(), { answered });
+    const clean = await this.#handle.disconnect(remaining(), { answered: failure === undefined });
     this.#state = 'closed';
     this.#assignment.buffer.clear();
     this.emit('closed');
