@@ -8,20 +8,19 @@ import { startMockCluster } from 'rdkafka-toolkit/testing';
 const CYCLES = 1_000;
 const AT_ONCE = 20;
 
-/** Runs a module in a process of its own with clients at work; `during` runs when they are. */
-async function child(during: string): Promise<{ code: number | null; signal: NodeJS.Signals | null; errors: string }> {
-  const source = `
+interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly errors: string;
+}
+
+/** Runs a module in a process of its own. */
+async function child(source: string): Promise<Ending> {
+  const imports = `
     import { createConsumer, createProducer, consumeMessage, parseRuntimeVars } from 'rdkafka-toolkit';
     import { startMockCluster } from 'rdkafka-toolkit/testing';
-    const cluster = await startMockCluster({ topics: ['t'] });
-    const vars = parseRuntimeVars({ KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'child', CONSUMER_STATIC_MEMBERSHIP: 'false' });
-    let producer = await createProducer({ vars });
-    let consumer = await createConsumer({ vars, topics: ['t'] });
-    for (let index = 0; index < 20000; index++) await producer.enqueue({ topic: 't', value: 'value ' + index });
-    await consumeMessage(consumer);
-    ${during}`;
-  const args = ['--expose-gc', '--input-type=module', '-e', source];
-  const started = spawn(process.execPath, args, {
+    const cluster = await startMockCluster({ topics: ['t'] });`;
+  const started = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', imports + source], {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: 30_000,
     cwd: new URL('../../../', import.meta.url),
@@ -34,9 +33,25 @@ async function child(during: string): Promise<{ code: number | null; signal: Nod
   return { code, signal, errors };
 }
 
+/** Runs a module in a process of its own with clients at work; `during` runs when they are. */
+function childAtWork(during: string, native = 'auto'): Promise<Ending> {
+  return child(`
+    const vars = parseRuntimeVars({
+      KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers,
+      APP_NAME: 'child',
+      CONSUMER_STATIC_MEMBERSHIP: 'false',
+      RDKAFKA_TOOLKIT_NATIVE: '${native}',
+    });
+    let producer = await createProducer({ vars });
+    let consumer = await createConsumer({ vars, topics: ['t'] });
+    for (let index = 0; index < 20000; index++) await producer.enqueue({ topic: 't', value: 'value ' + index });
+    await consumeMessage(consumer);
+    ${during}`);
+}
+
 describe('the lifetime of clients', () => {
   test('a process whose last commit no broker answers ends at its deadline', async () => {
-    const { code, signal, errors } = await child(`
+    const { code, signal, errors } = await childAtWork(`
       import { runAsync } from 'rdkafka-toolkit';
       await producer.flush();
       const stop = new AbortController();
@@ -68,7 +83,35 @@ describe('the lifetime of clients', () => {
   ];
   for (const [name, code] of endings) {
     test(`a process may exit ${name}`, async () => {
-      for (let round = 0; round < 3; round++) assert.deepEqual(await child(code), { code: 7, signal: null, errors: '' });
+      for (let round = 0; round < 3; round++) assert.deepEqual(await childAtWork(code), { code: 7, signal: null, errors: '' });
+    });
+  }
+
+  test('a process may exit while both close on a pool thread', async () => {
+    const code = 'void consumer.close(); void producer.close(); setTimeout(() => process.exit(7), 2);';
+    for (let round = 0; round < 3; round++) assert.deepEqual(await childAtWork(code, 'off'), { code: 7, signal: null, errors: '' });
+  });
+
+  for (const native of ['on', 'off']) {
+    test(`consumers may close in the midst of joining (addon ${native})`, async () => {
+      const ending = await child(`
+        const one = async (name) => {
+          const vars = parseRuntimeVars({
+            KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers,
+            APP_NAME: name,
+            CONSUMER_STATIC_MEMBERSHIP: 'false',
+            RDKAFKA_TOOLKIT_NATIVE: '${native}',
+          });
+          const consumer = await createConsumer({ vars, topics: ['t'] });
+          await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+          await consumer.close();
+        };
+        for (let round = 0; round < 20; round++) {
+          await Promise.all(Array.from({ length: 8 }, (_, index) => one('group-' + round + '-' + index)));
+        }
+        await cluster.close();
+        process.exitCode = 7;`);
+      assert.deepEqual(ending, { code: 7, signal: null, errors: '' });
     });
   }
 
@@ -76,7 +119,7 @@ describe('the lifetime of clients', () => {
     const code = `consumer = undefined; producer = undefined;
       for (let round = 0; round < 20; round++) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 50)); }
       process.exit(7);`;
-    assert.deepEqual(await child(code), { code: 7, signal: null, errors: '' });
+    assert.deepEqual(await childAtWork(code), { code: 7, signal: null, errors: '' });
   });
 
   test(`${CYCLES} cycles of connect, consume and close leave nothing behind`, { timeout: 300_000 }, async () => {

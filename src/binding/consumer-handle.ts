@@ -44,25 +44,16 @@ const stateError = (message: string, options: ToolkitErrorOptions): StateError =
 /** When a client that is left to itself is looked at, for as long as the process lives. */
 const LEFT_LOOK_MS = 1_000;
 
-/** Consumers whose native client is being closed. */
-const closing = new Set<RawConsumer>();
+/** Consumers that node-rdkafka closes on a pool thread. */
+const closing = new Set<ConsumerHandle>();
 
 /**
  * A process that exits while a consumer closes has no event loop any more to answer the closing revoke, which librdkafka waits for on a pool
- * thread, and Node waits for that thread: the partitions are given up here, whenever within a moment the revoke comes.
+ * thread, and Node waits for that thread: the partitions are given up here, a moment later, when that thread has asked for it.
  */
 function giveUpAtExit(): void {
-  const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let turn = 0; turn < 20; turn++) {
-    for (const raw of closing) {
-      try {
-        raw.unassign();
-      } catch {
-        // Not there yet, or done.
-      }
-    }
-    Atomics.wait(pause, 0, 0, 10);
-  }
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  for (const handle of closing) handle.giveUpAtExit();
 }
 
 /** The one place that calls node-rdkafka's consumer. */
@@ -75,7 +66,10 @@ export class ConsumerHandle {
   readonly #isStatic: boolean;
   readonly #loans = new Loans();
   #closing = false;
-  #leaving: ConsumerClose | undefined;
+  /** Whether librdkafka was told after the close has begun that the partitions are given up. */
+  #gaveUp = false;
+  /** How many partitions were assigned and not yet given up. */
+  #held = 0;
   #kind: RecordSource<unknown, unknown, unknown>['kind'] | undefined;
   #source: Pick<RecordSource<unknown, unknown, unknown>, 'assignmentLost' | 'close' | 'commit' | 'isMember' | 'storeOffsets'> | undefined;
 
@@ -160,12 +154,37 @@ export class ConsumerHandle {
   async #rebalance(error: RawError, partitions: readonly TopicPartition[]): Promise<void> {
     const kind = this.#rebalanceKind(error);
     const plain = partitions.map(({ topic, partition }) => ({ topic, partition }));
+    // Node-rdkafka's close begins on a pool thread: what comes after this comes from there, what came before may be answered before it.
+    const ofClose = this.#closing;
+    if (kind === 'assigned') this.#held += plain.length;
     try {
       const ready = this.#callbacks.onRebalance(kind, plain);
       if (ready !== undefined && !this.#closing) await ready;
     } finally {
-      this.#completeRebalance(kind, plain);
+      if (kind !== 'assigned') this.#held -= plain.length;
+      if (this.#closing && (ofClose || this.#kind === 'packed')) this.#giveUp();
+      else this.#completeRebalance(kind, plain);
     }
+  }
+
+  /**
+   * Answers a rebalance when the close has begun. librdkafka (2.12) takes the first answer, whatever it says, for giving up all partitions, and
+   * asks a second time when one was under way as the close began. An answer to that comes to a group that may be left by then: librdkafka drops
+   * it, and the event loop would wait for it for ever.
+   */
+  #giveUp(): void {
+    if (this.#gaveUp) return;
+    this.#gaveUp = true;
+    try {
+      this.#raw.unassign();
+    } catch {
+      // The C++ object is gone, and the partitions with it.
+    }
+  }
+
+  /** Answers what a close asks when no event loop will. It asks those that hold partitions. */
+  giveUpAtExit(): void {
+    if (this.#held > 0) this.#giveUp();
   }
 
   #rebalanceKind(error: RawError): RebalanceKind {
@@ -174,8 +193,6 @@ export class ConsumerHandle {
   }
 
   #completeRebalance(kind: RebalanceKind, partitions: readonly TopicPartition[]): void {
-    // librdkafka (2.12) answers no call on the assignment of a group that is left, and the event loop would wait for it for ever.
-    if (this.#leaving?.serve() === true) return;
     try {
       const cooperative = this.#raw.rebalanceProtocol() === 'COOPERATIVE';
       if (kind === 'assigned') {
@@ -297,14 +314,25 @@ export class ConsumerHandle {
 
   /**
    * Asks to leave the group before the client is closed: librdkafka (2.12) sends no request to leave when a close meets a cooperative member
-   * that has no partitions just then, and the group would wait for it until its session times out.
+   * that has no partitions just then, and the group would wait for it until its session times out. A static member stays (KIP-345).
    */
-  #leave(): void {
+  leave(): void {
+    if (this.#isStatic) return;
     try {
       this.#raw.unsubscribe();
     } catch {
       // The close that follows says what there is to say.
     }
+  }
+
+  /**
+   * Whether {@link leave} waits for the end of a rebalance, of a consumer without partitions: such a one must not be closed before. Its close
+   * sends no request to leave, and an assignment that comes in the midst of it makes librdkafka (2.12) end the process by a segmentation fault.
+   * Undefined where the source cannot tell.
+   */
+  isRebalancing(): boolean | undefined {
+    if (this.#isStatic || this.#raw.rebalanceProtocol() !== 'COOPERATIVE') return false;
+    return this.#source?.isMember?.();
   }
 
   /** Lets a call on another thread use the native client, which is not freed before it is over. */
@@ -324,7 +352,6 @@ export class ConsumerHandle {
     const deadline = performance.now() + timeoutMs;
     const remaining = (): number => Math.max(1, deadline - performance.now());
     if (!(await this.#loans.returned(timeoutMs))) return false;
-    if (!this.#isStatic) this.#leave();
     this.#source?.close();
     this.#closing = true;
     this.#client._isConnected = false;
@@ -332,8 +359,8 @@ export class ConsumerHandle {
       const left = await this.#leaveWithin(remaining());
       return left && (await within(this.#free(), remaining()));
     }
-    if (answered) return within(this.#free(), remaining());
-    setTimeout(() => void this.#free(), LEFT_LOOK_MS).unref();
+    if (answered) return within(this.#close(), remaining());
+    setTimeout(() => void this.#close(), LEFT_LOOK_MS).unref();
     return false;
   }
 
@@ -341,7 +368,6 @@ export class ConsumerHandle {
   async #leaveWithin(timeoutMs: number): Promise<boolean> {
     let wake = (): void => undefined;
     const close = openConsumerClose(this.#raw, () => wake());
-    this.#leaving = close;
     const left = new Promise<void>((resolve) => {
       wake = () => {
         if (close.serve()) resolve();
@@ -366,13 +392,18 @@ export class ConsumerHandle {
     look.unref();
   }
 
+  /** Leaves the group and frees the native client, on a pool thread. */
+  async #close(): Promise<void> {
+    if (closing.size === 0) process.on('exit', giveUpAtExit);
+    closing.add(this);
+    await this.#free();
+    closing.delete(this);
+    if (closing.size === 0) process.off('exit', giveUpAtExit);
+  }
+
   /** Frees the native client, on a pool thread. */
   async #free(): Promise<void> {
-    if (closing.size === 0) process.on('exit', giveUpAtExit);
-    closing.add(this.#raw);
     await new Promise<void>((resolve) => this.#raw.disconnect(() => resolve()));
-    closing.delete(this.#raw);
-    if (closing.size === 0) process.off('exit', giveUpAtExit);
     this.#raw.configureCallbacks(false, this.#client._cb_configs);
   }
 }

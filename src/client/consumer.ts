@@ -20,6 +20,10 @@ import { connectWithTokens } from './token-refresher.ts';
 /** How long a consumer that was never assigned anything waits for the name by which it can leave. */
 const JOIN_BEFORE_LEAVE_MS = 1_000;
 
+/** How long a consumer without partitions waits for the end of a rebalance, to leave the group after it; less where it cannot tell of one. */
+const REBALANCE_BEFORE_LEAVE_MS = 5_000;
+const POSSIBLE_REBALANCE_MS = 1_000;
+
 /**
  * A Kafka consumer in a group, typed in key, value and headers. Made by `createConsumer`.
  *
@@ -412,6 +416,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       failure = error;
     }
     await this.#finishJoining(performance.now() + Math.min(JOIN_BEFORE_LEAVE_MS, remaining()));
+    await this.#leave(remaining() / 2);
     this.#settings.tokens?.stop();
     const clean = await this.#handle.disconnect(remaining(), { answered: failure === undefined });
     this.#state = 'closed';
@@ -427,6 +432,19 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
    */
   async #finishJoining(deadline: number): Promise<void> {
     while (!this.#joined && !this.#handle.isMember && performance.now() < deadline) {
+      await this.serveCallbacks();
+      await sleep(10);
+    }
+  }
+
+  /** Asks to leave the group. One without partitions waits until a rebalance that is under way has given it some, or has let it go. */
+  async #leave(timeoutMs: number): Promise<void> {
+    this.#handle.leave();
+    const from = performance.now();
+    while (this.#assignment.partitions.length === 0) {
+      const rebalancing = this.#handle.isRebalancing();
+      const longest = Math.min(timeoutMs, rebalancing === undefined ? POSSIBLE_REBALANCE_MS : REBALANCE_BEFORE_LEAVE_MS);
+      if (rebalancing === false || performance.now() - from > longest) return;
       await this.serveCallbacks();
       await sleep(10);
     }
