@@ -200,7 +200,18 @@ describe('the command line tool', { concurrency: 3 }, () => {
     const [described] = JSON.parse(await succeed(['topics', 'describe', topic, '--json'])) as { records: number; partitions: object[] }[];
     assert.equal(described!.records, 2);
     assert.deepEqual(described!.partitions[1], { partition: 1, leader: 1, low: 0, high: 2 });
-    assert.equal((await run(['topics', 'describe', 'nosuch'])).code, 3);
+  });
+
+  test('names a topic that is not there, and says where to look', async () => {
+    const expected = { code: 3, err: 'error: Unknown topic: nosuch. rdkafka-toolkit topics list shows those there are.\n' };
+    for (const args of [
+      ['topics', 'describe', 'nosuch'],
+      ['consume', 'nosuch'],
+      ['replay', 'nosuch'],
+    ]) {
+      const { code, err } = await run(args);
+      assert.deepEqual({ code, err }, expected, args.join(' '));
+    }
   });
 
   test('deletes nothing without a yes', async () => {

@@ -348,6 +348,24 @@ export function recordSinkSuite(kind: 'portable' | 'packed'): void {
       assert.equal(producer.failure()?.kafkaCode, OUT_OF_ORDER_SEQUENCE);
     });
 
+    test('a listener of failed records that throws is told of, and the reports behind it come through', async (t) => {
+      await using cluster = await startMockCluster({ topics: ['out'] });
+      const vars = parseRuntimeVars({ KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native });
+      const producer = await createProducer({ vars });
+      t.after(() => producer.close().catch(() => undefined));
+      const told: Error[] = [];
+      producer.on('clientError', (error) => told.push(error));
+      producer.on('deliveryError', () => {
+        throw new TypeError('of the listener');
+      });
+      const sent = ['a', 'b', 'c'].map((value) => producer.send({ topic: 'out', partition: 77, value }));
+      for (const each of sent) await assert.rejects(each, DeliveryError);
+      assert.deepEqual(
+        told.map((error) => [error.message, error.cause]),
+        sent.map(() => ['A listener of deliveryError threw: TypeError: of the listener', new TypeError('of the listener')]),
+      );
+    });
+
     test('a record that librdkafka takes for written because a later one was is not delivered', async (t) => {
       await using cluster = await startMockCluster({ topics: ['out'] });
       const vars = parseRuntimeVars({ KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers, APP_NAME: 'sink', ...native });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerHandle } from '../../src/binding/consumer-handle.ts';
 import type { TopicPartitionOffset } from '../../src/binding/node-rdkafka.ts';
 import { TopicTable } from '../../src/binding/pack.ts';
@@ -124,4 +125,24 @@ test('a partition that is given up and comes back has nothing left of a seek tha
   assignment.take([AT]);
   await fetcher.fetch(0);
   assert.deepEqual(take(10), [3, 4, 5]);
+});
+
+test('a partition that rests though its seek has failed goes on where it was to', async () => {
+  const { partition, assignment, fetcher, take } = consume();
+  await fetcher.fetch(0);
+  assert.deepEqual(take(1), [0]);
+  const parked = assignment.park(0, 0);
+  partition.refusesSeeks = true;
+  await assert.rejects(
+    fetcher.alone(() => assignment.halt(parked, 1)),
+    StateError,
+  );
+  assignment.restUntil(0, parked);
+  while (assignment.isParked(parked)) await sleep(10);
+  await assert.rejects(fetcher.fetch(0), StateError);
+  assert.deepEqual(take(10), []);
+  partition.refusesSeeks = false;
+  await fetcher.fetch(0);
+  await fetcher.fetch(0);
+  assert.deepEqual(take(10), [1, 2, 3]);
 });

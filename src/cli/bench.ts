@@ -18,7 +18,10 @@ export function register(program: Command): void {
   program
     .command('bench')
     .description('Measures your brokers from here: records produced and read per second, and the time of one acknowledged record.')
-    .option('--topic <name>', 'an existing topic to write to; its records stay (default: a topic of its own, deleted at the end)')
+    .option(
+      '--topic <name>',
+      'an existing topic to write to; its records stay (default: a topic of its own, deleted at the end; an embedded broker keeps it)',
+    )
     .option('--records <count>', 'records to move', parseCount, 200_000)
     .option('--size <bytes>', 'bytes of a value', parseCount, 100)
     .option('--partitions <count>', 'partitions of the topic of its own', parseCount, 4)

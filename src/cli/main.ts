@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { isToolkitError } from '../errors.ts';
+import { isToolkitError, type ToolkitError } from '../errors.ts';
 import * as bench from './bench.ts';
 import * as broker from './broker.ts';
 import * as codegen from './codegen.ts';
@@ -39,7 +39,12 @@ function report(error: unknown): number {
   // Commander has printed what it had to say; its help and version come this way, too.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   // What a user can do something about needs no stack.
-  const text = isToolkitError(error) ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = isToolkitError(error) ? adviceOf(error) : error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`${styled('red', 'error:', process.stderr)} ${text}\n`);
   return isToolkitError(error) ? exitCodeOf(error.code) : exitCodes.failure;
+}
+
+/** What to do about an error where the library's own advice is for programs. */
+function adviceOf({ code, topic, message }: ToolkitError): string {
+  return code === 'ERR_UNKNOWN_TOPIC' ? `Unknown topic: ${topic}. rdkafka-toolkit topics list shows those there are.` : message;
 }

@@ -100,10 +100,7 @@ async function known({ handle, bootstrapServers }: Admin, names: readonly string
   return names.map((name) => {
     const topic = topics.find((each) => each.name === name);
     if (topic !== undefined) return topic;
-    throw new ConnectError(`Unknown topic at ${bootstrapServers}: ${name}. rdkafka-toolkit topics list shows those there are.`, {
-      code: 'ERR_UNKNOWN_TOPIC',
-      topic: name,
-    });
+    throw new ConnectError(`Unknown topic at ${bootstrapServers}: ${name}`, { code: 'ERR_UNKNOWN_TOPIC', topic: name });
   });
 }
 
