@@ -167,6 +167,22 @@ describe('auto', () => {
     assert.deepEqual([even.mode, even.switches], ['inline', 2]);
   });
 
+  test('looks a second time at a pool that may still be warming up', () => {
+    const chooser = new ModeChooser(2, () => 0);
+    const looks = [
+      { mode: 'inline', elapsedMs: 25 },
+      { mode: 'inline', elapsedMs: 25 },
+      { mode: 'pool', elapsedMs: 90 },
+      { mode: 'pool', elapsedMs: 26 },
+      { mode: 'pool', elapsedMs: 15 },
+    ];
+    for (const { mode, elapsedMs } of looks) {
+      assert.equal(chooser.mode, mode);
+      chooser.observe({ records: 1_000, mainMs: 5, workMs: 4, elapsedMs });
+    }
+    assert.deepEqual([chooser.mode, chooser.micros], ['pool', { inline: 25, pool: 15 }]);
+  });
+
   test('goes by the time it really took while records wait, whatever the threads say of their own', () => {
     const chooser = new ModeChooser(2, () => 0);
     // By the threads' time the pool would cost 7 µs; but it had no core to itself.

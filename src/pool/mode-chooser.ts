@@ -15,6 +15,9 @@ export interface PoolWindow {
 /** Another mode must be cheaper by so much: what differs by less changes by itself from one look to the next. */
 const MARGIN = 1.1;
 
+/** A pool that costs less than this beside inline is looked at once more before it is left: its threads may still be warming up. */
+const CLOSE_CALL = 1.5;
+
 /** Below this share of the main thread's time the work is not worth moving: moving it costs about as much. */
 const LEAST_SHARE = 0.15;
 
@@ -37,7 +40,7 @@ export class ModeChooser {
   readonly #workers: number;
   readonly #now: () => number;
   #mode: PoolMode = 'inline';
-  #phase: 'warm-up' | 'trial' | 'settled' = 'warm-up';
+  #phase: 'warm-up' | 'trial' | 'second look' | 'settled' = 'warm-up';
   readonly #micros: Record<PoolMode, number | undefined> = { inline: undefined, pool: undefined };
   #decidedAt: number | undefined;
   #retrialMs = FIRST_RETRIAL_MS;
@@ -71,8 +74,8 @@ export class ModeChooser {
       return;
     }
     const micros = this.#costOf(window);
-    if (this.#phase === 'trial') this.#decide(micros, window);
-    else this.#follow(micros, window);
+    if (this.#phase === 'settled') this.#follow(micros, window);
+    else this.#decide(micros, window);
   }
 
   #costOf({ elapsedMs, mainMs, records, workMs }: PoolWindow): number {
@@ -92,7 +95,9 @@ export class ModeChooser {
       return;
     }
     // The trial was of this mode: the one before stays unless this one is clearly cheaper.
-    this.#settle(micros * MARGIN < others ? mode : other);
+    if (micros * MARGIN < others) this.#settle(mode);
+    else if (mode === 'pool' && micros < others * CLOSE_CALL && this.#phase === 'trial') this.#phase = 'second look';
+    else this.#settle(other);
   }
 
   /** Between trials. */
