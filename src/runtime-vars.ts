@@ -686,6 +686,9 @@ export type RuntimeVarName = keyof typeof runtimeVarTable;
 /** Where variables are read from; `process.env` is one. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** @internal The variables of this process, for commands that look at them as they are. */
+export const processEnvironment: Environment = process.env;
+
 type RowValue<Row> = Row extends { readonly type: 'boolean' }
   ? boolean
   : Row extends { readonly type: 'integer' | 'number' }

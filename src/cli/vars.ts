@@ -1,5 +1,12 @@
 import type { Command } from 'commander';
-import { describeRuntimeVars, parseRuntimeVars, type RuntimeVarDescription, type RuntimeVars } from '../runtime-vars.ts';
+import {
+  describeRuntimeVars,
+  type Environment,
+  parseRuntimeVars,
+  processEnvironment,
+  type RuntimeVarDescription,
+  type RuntimeVars,
+} from '../runtime-vars.ts';
 import { printLine, styled, visible } from './terminal.ts';
 
 interface Flags {
@@ -28,23 +35,23 @@ export function register(program: Command): void {
 interface Read {
   readonly vars: RuntimeVars;
   /** What of the environment they were read from. */
-  readonly environment: NodeJS.ProcessEnv;
+  readonly environment: Environment;
   readonly faults: unknown;
 }
 
 /** The variables as they would be without those that are at fault, which are told beside them. */
 function readVars(): Read {
   try {
-    return { vars: parseRuntimeVars(), environment: process.env, faults: undefined };
+    return { vars: parseRuntimeVars(), environment: processEnvironment, faults: undefined };
   } catch (faults) {
-    const good = Object.fromEntries(Object.entries(process.env).filter(([name, value]) => isValid({ [name]: value })));
+    const good = Object.fromEntries(Object.entries(processEnvironment).filter(([name, value]) => isValid({ [name]: value })));
     // Some do not fit together.
     const environment = isValid(good) ? good : {};
     return { vars: parseRuntimeVars(environment), environment, faults };
   }
 }
 
-function isValid(environment: NodeJS.ProcessEnv): boolean {
+function isValid(environment: Environment): boolean {
   try {
     parseRuntimeVars(environment);
     return true;

@@ -1,4 +1,4 @@
-import { type Environment, runtimeVarTable } from '../../runtime-vars.ts';
+import { processEnvironment, runtimeVarTable } from '../../runtime-vars.ts';
 
 const KNOWN = Object.keys(runtimeVarTable);
 const MOST_EDITS = 2;
@@ -6,8 +6,8 @@ const MOST_EDITS = 2;
 const SHORTEST = 8;
 
 /** Names in the environment that are nearly those of runtime variables, and which. */
-export function misspeltVars(env: Environment = process.env): { readonly name: string; readonly meant: string }[] {
-  return Object.keys(env).flatMap((name) => {
+export function misspeltVars(): { readonly name: string; readonly meant: string }[] {
+  return Object.keys(processEnvironment).flatMap((name) => {
     if (name in runtimeVarTable || name.length < SHORTEST) return [];
     const [meant] = KNOWN.map((known) => ({ known, edits: editsBetween(name, known) }))
       .filter(({ known, edits }) => known.length >= SHORTEST && edits <= MOST_EDITS)
