@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The run behind README's figures, on an Apache Kafka of its own (npm run kafka -- fetch): about twenty minutes on two quiet cores. Writes
+# The run behind README's figures, on an Apache Kafka of its own (npm run kafka -- fetch): about half an hour on two quiet cores. Writes
 # bench/results/kafka.json and .cache/bench-report.html; npm run bench:readme takes over from there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,9 +17,9 @@ part 1 --modes async,batch,produce --records "$records" --peers "$peers"
 part 2 --modes sync,decode,pipeline --records $((records * 2 / 5)) --peers node-rdkafka,kafkajs,avsc,confluent-kafka-python,rdkafka-toolkit-pool-2
 part 3 --modes decode --fields 20 --records $((records * 2 / 5)) --peers node-rdkafka,kafkajs,avsc
 # Long enough for what `auto` spends on its trials to be a small part.
-part 4 --modes pool --records $((records * 3))
-part 5 --modes pool-heavy --records $((records * 6 / 5))
-part 6 --modes pool,pool-heavy --prefetched --records "$records"
+part 4 --modes pool --records $((records * 8))
+part 5 --modes pool-heavy --records $((records * 3))
+part 6 --modes pool,pool-heavy --prefetched --records $((records * 3))
 part 7 --modes latency,batch-timeout --repeats 1 --peers node-rdkafka
 node --input-type=module -e '
 import { readFileSync, writeFileSync } from "node:fs";

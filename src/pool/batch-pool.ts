@@ -61,11 +61,13 @@ export interface PoolStats {
   readonly micros: { readonly inline: number | undefined; readonly pool: number | undefined };
 }
 
-/** Tasks of each lane that may wait beside the one under way. */
-const TASKS_AHEAD = 2;
+/** Tasks that wait in a lane so that its worker never does, and at most in all for each worker while another lane has too few. */
+const TASKS_AHEAD = 1;
+const MOST_TASKS_AHEAD = 8;
 
-/** A stretch that is measured for `auto`: so many records, or so long. */
+/** A stretch that is measured for `auto`: so many records, and so long that no pause of the collector makes it another's; or far longer. */
 const WINDOW_RECORDS = 20_000;
+const WINDOW_LEAST_MS = 100;
 const WINDOW_MS = 1_000;
 const WINDOW_LEAST_RECORDS = 100;
 
@@ -161,18 +163,24 @@ export class BatchPool {
   async submit(batch: AnyBatch, from: number, to: number): Promise<void> {
     this.throwIfEnded();
     await this.#followChooser();
-    const { order, workers, taskRecords } = this.#settings;
     this.#queued += to - from;
-    const split = splitIntoLanes(batch, from, to, this.#lanes.length, order, this.#turn++);
+    const split = splitIntoLanes(batch, from, to, this.#lanes.length, this.#settings.order, this.#turn++);
     for (const [number, indexes] of split.entries()) {
       if (indexes === undefined) continue;
       const lane = this.#lanes[number]!;
       lane.push({ batch, indexes });
       lane.running ??= this.#work(lane);
     }
-    const most = this.#mode === 'pool' ? workers * taskRecords * TASKS_AHEAD : 1;
-    while (this.#queued >= most && this.#failure === undefined && !this.#closed) await this.#nextRoom();
+    while (!this.#hasRoom && this.#failure === undefined && !this.#closed) await this.#nextRoom();
     this.throwIfEnded();
+  }
+
+  /** Records of one partition come together: while they fill one lane, more are taken for the others. */
+  get #hasRoom(): boolean {
+    if (this.#mode === 'inline') return this.#queued === 0;
+    const { taskRecords, workers } = this.#settings;
+    if (this.#queued >= workers * taskRecords * MOST_TASKS_AHEAD) return false;
+    return this.#lanes.some(({ waiting }) => waiting < taskRecords * TASKS_AHEAD);
   }
 
   #nextRoom(): Promise<void> {
@@ -232,7 +240,8 @@ export class BatchPool {
   #closeWindow(chooser: ModeChooser): boolean {
     const { behind, loop, records, since, workMs } = this.#window;
     const elapsedMs = performance.now() - since;
-    if (records < WINDOW_RECORDS && !(elapsedMs >= WINDOW_MS && records >= WINDOW_LEAST_RECORDS)) return false;
+    const enough = records >= WINDOW_RECORDS && elapsedMs >= WINDOW_LEAST_MS;
+    if (!enough && !(elapsedMs >= WINDOW_MS && records >= WINDOW_LEAST_RECORDS)) return false;
     const { active } = performance.eventLoopUtilization(loop);
     chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && this.#hooks.behind() ? elapsedMs : undefined });
     return true;

@@ -41,6 +41,8 @@ export class Lane {
   /** Before all others: what is left of a task that ended early. */
   readonly #first: PoolTask[] = [];
   readonly #segments: Segment[] = [];
+  /** Records that no task has been made of yet. */
+  #waiting = 0;
   /** The loop that works on it, while there is anything. */
   running: Promise<void> | undefined;
 
@@ -48,8 +50,13 @@ export class Lane {
     return this.#first.length === 0 && this.#segments.length === 0;
   }
 
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   push(segment: Segment): void {
     this.#segments.push(segment);
+    this.#waiting += segment.indexes.length;
   }
 
   /** Puts tasks before all others, in the order given. */
@@ -61,7 +68,9 @@ export class Lane {
   clear(): number {
     let records = 0;
     for (const { length } of this.#first.splice(0)) records += length;
-    for (const { indexes } of this.#segments.splice(0)) records += indexes.length;
+    this.#segments.length = 0;
+    records += this.#waiting;
+    this.#waiting = 0;
     return records;
   }
 
@@ -77,6 +86,9 @@ export class Lane {
       segments.push({ batch, indexes: indexes.subarray(0, room) });
       room -= segments.at(-1)!.indexes.length;
     }
-    return segments.length === 0 ? undefined : new PoolTask(segments);
+    if (segments.length === 0) return undefined;
+    const task = new PoolTask(segments);
+    this.#waiting -= task.length;
+    return task;
   }
 }
