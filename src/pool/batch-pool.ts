@@ -65,11 +65,11 @@ export interface PoolStats {
 const TASKS_AHEAD = 1;
 const MOST_TASKS_AHEAD = 8;
 
-/** A stretch that is measured for `auto`: so many records, and so long that no pause of the collector makes it another's; or far longer. */
-const WINDOW_RECORDS = 20_000;
-const WINDOW_LEAST_MS = 100;
-const WINDOW_MS = 1_000;
-const WINDOW_LEAST_RECORDS = 100;
+/** A stretch that is measured for `auto`: so long that no pause of the collector decides it, and so many records; or far longer. */
+const WINDOW_MS = 250;
+const WINDOW_RECORDS = 1_000;
+const SLOW_WINDOW_MS = 1_000;
+const SLOW_WINDOW_RECORDS = 100;
 
 /**
  * Handles batches in workers, or inline: order kept in lanes, outputs produced in the order of their records, nothing finished before its
@@ -240,8 +240,8 @@ export class BatchPool {
   #closeWindow(chooser: ModeChooser): boolean {
     const { behind, loop, records, since, workMs } = this.#window;
     const elapsedMs = performance.now() - since;
-    const enough = records >= WINDOW_RECORDS && elapsedMs >= WINDOW_LEAST_MS;
-    if (!enough && !(elapsedMs >= WINDOW_MS && records >= WINDOW_LEAST_RECORDS)) return false;
+    const enough = elapsedMs >= WINDOW_MS && records >= WINDOW_RECORDS;
+    if (!enough && !(elapsedMs >= SLOW_WINDOW_MS && records >= SLOW_WINDOW_RECORDS)) return false;
     const { active } = performance.eventLoopUtilization(loop);
     chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && this.#hooks.behind() ? elapsedMs : undefined });
     return true;
