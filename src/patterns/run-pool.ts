@@ -118,6 +118,8 @@ class Runner<K, V, H> implements PoolRunner {
         produces: producer !== undefined,
         mode: options.mode ?? 'auto',
         workers,
+        // One that waits behind another would lose of its time.
+        tasksPerWorker: options.taskTimeoutMs === undefined ? 2 : 1,
         order: options.order ?? 'partition',
         taskRecords,
         taskTimeoutMs: options.taskTimeoutMs,

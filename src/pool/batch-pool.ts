@@ -17,6 +17,8 @@ import { type TaskOutcome, WorkerThreads } from './worker-threads.ts';
 export interface BatchPoolSettings extends RunnerSettings {
   readonly mode: PoolMode | 'auto';
   readonly workers: number;
+  /** Lanes of each worker: while one is handled, the task of another waits in the worker. */
+  readonly tasksPerWorker: number;
   readonly order: PoolOrder;
   /** Records a task at most. */
   readonly taskRecords: number;
@@ -151,7 +153,8 @@ export class BatchPool {
   }
 
   #openLanes(): void {
-    const count = this.#mode === 'pool' ? this.#settings.workers : 1;
+    const { tasksPerWorker, workers } = this.#settings;
+    const count = this.#mode === 'pool' ? workers * tasksPerWorker : 1;
     this.#lanes = Array.from({ length: count }, () => new Lane());
   }
 
@@ -285,7 +288,9 @@ export class BatchPool {
     if (this.#closed) throw new ClosedError('The pool is closed');
     if (this.#mode === 'inline') return this.#runInline(task);
     try {
-      return await this.#threads!.run(task);
+      const outcome = await this.#threads!.run(task);
+      if (outcome === undefined) this.#putBack(lane, task);
+      return outcome;
     } catch (error) {
       if (!(error instanceof WorkerError)) throw error;
       this.#counts.workerFailures++;

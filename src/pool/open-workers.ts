@@ -4,6 +4,8 @@ import type { Piscina } from 'piscina';
 /** How many workers, and what each may take. */
 export interface WorkersSettings {
   readonly workers: number;
+  /** Tasks that a worker has at most, those that wait in it included. @default 1 */
+  readonly tasksPerWorker?: number | undefined;
   readonly resourceLimits: ResourceLimits | undefined;
 }
 
@@ -15,14 +17,15 @@ export interface WorkersSettings {
 export async function openWorkers<Task, Answer>(
   file: URL,
   workerData: object,
-  { workers, resourceLimits }: WorkersSettings,
+  { workers, tasksPerWorker = 1, resourceLimits }: WorkersSettings,
 ): Promise<Piscina<Task, Answer>> {
   const piscina = await import('piscina');
   const pool = new piscina.Piscina<Task, Answer>({
     filename: file.href,
     minThreads: workers,
     maxThreads: workers,
-    maxQueue: workers,
+    concurrentTasksPerWorker: tasksPerWorker,
+    maxQueue: workers * tasksPerWorker,
     workerData,
     recordTiming: false,
     ...(resourceLimits === undefined ? {} : { resourceLimits }),

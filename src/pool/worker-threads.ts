@@ -66,12 +66,12 @@ export class WorkerThreads {
   }
 
   /**
-   * Handles a task in a worker.
+   * Handles a task in a worker. Undefined when the worker ended before it began with it.
    *
    * @throws WorkerError when the worker ended over it, `place` being the record it was at
    * @throws ClosedError when the workers were closed meanwhile
    */
-  async run(task: PoolTask): Promise<TaskOutcome> {
+  async run(task: PoolTask): Promise<TaskOutcome | undefined> {
     const { length, bytes, columns, topics } = packSegments(task.segments);
     const progress = sharedCounter();
     try {
@@ -80,7 +80,9 @@ export class WorkerThreads {
       return { done, error: failed, outputs: output === undefined ? [] : [output], workMs: elapsedMs };
     } catch (error) {
       if (this.#closed) throw new ClosedError('The pool is closed', { cause: error });
-      throw this.#died(task, Math.min(progress[0]!, length - 1), error);
+      const place = progress[0]!;
+      if (place < 0) return undefined;
+      throw this.#died(task, Math.min(place, length - 1), error);
     }
   }
 
@@ -131,6 +133,7 @@ export class WorkerThreads {
   }
 }
 
+/** The progress of a task that waits. */
 function sharedCounter(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(4));
+  return new Int32Array(new SharedArrayBuffer(4)).fill(-1);
 }

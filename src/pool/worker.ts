@@ -20,7 +20,7 @@ export interface WorkerTask {
   readonly bytes: ArrayBuffer;
   readonly columns: ArrayBuffer;
   readonly topics: readonly string[];
-  /** Shared with the main thread: which record is being handled, should the worker die over it. */
+  /** Shared with the main thread: which record is being handled, should the worker die over it; negative while the task waits. */
   readonly progress: Int32Array;
 }
 
@@ -48,8 +48,17 @@ function transferring(answer: WorkerAnswer): unknown {
   return move({ [transferableSymbol]: memory, [valueSymbol]: answer } as never);
 }
 
-/** Called by Piscina for each task. */
-export default async function handleTask({ length, bytes, columns, topics, progress }: WorkerTask): Promise<unknown> {
+let last: Promise<unknown> = Promise.resolve();
+
+/** Called by Piscina for each task: one waits here while another is handled, so that its worker never waits for the main thread. */
+export default function handleTask(task: WorkerTask): Promise<unknown> {
+  const answer = last.then(() => handle(task));
+  last = answer.catch(() => undefined);
+  return answer;
+}
+
+async function handle({ length, bytes, columns, topics, progress }: WorkerTask): Promise<unknown> {
+  progress[0] = 0;
   runner ??= loadHandler(settings.handler, { registry: schemas }).then((handler) => new RecordRunner(handler, settings));
   const { decoders } = await runner;
   const batch = new RecordBatch(length, bytes, columns, topics, decoders);
