@@ -14,12 +14,19 @@ interface Ending {
   readonly errors: string;
 }
 
-/** Runs a module in a process of its own. */
-async function child(source: string): Promise<Ending> {
+/** Runs a module in a process of its own, with or without the addon. */
+async function child(source: string, native = 'auto'): Promise<Ending> {
   const imports = `
     import { createConsumer, createProducer, consumeMessage, parseRuntimeVars } from 'rdkafka-toolkit';
     import { startMockCluster } from 'rdkafka-toolkit/testing';
-    const cluster = await startMockCluster({ topics: ['t'] });`;
+    const cluster = await startMockCluster({ topics: ['t'] });
+    const varsOf = (name) =>
+      parseRuntimeVars({
+        KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers,
+        APP_NAME: name,
+        CONSUMER_STATIC_MEMBERSHIP: 'false',
+        RDKAFKA_TOOLKIT_NATIVE: '${native}',
+      });`;
   const started = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', imports + source], {
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: 30_000,
@@ -34,19 +41,15 @@ async function child(source: string): Promise<Ending> {
 }
 
 /** Runs a module in a process of its own with clients at work; `during` runs when they are. */
-function childAtWork(during: string, native = 'auto'): Promise<Ending> {
-  return child(`
-    const vars = parseRuntimeVars({
-      KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers,
-      APP_NAME: 'child',
-      CONSUMER_STATIC_MEMBERSHIP: 'false',
-      RDKAFKA_TOOLKIT_NATIVE: '${native}',
-    });
+function childAtWork(during: string, native?: string): Promise<Ending> {
+  const source = `
+    const vars = varsOf('child');
     let producer = await createProducer({ vars });
     let consumer = await createConsumer({ vars, topics: ['t'] });
     for (let index = 0; index < 20000; index++) await producer.enqueue({ topic: 't', value: 'value ' + index });
     await consumeMessage(consumer);
-    ${during}`);
+    ${during}`;
+  return child(source, native);
 }
 
 describe('the lifetime of clients', () => {
@@ -94,15 +97,9 @@ describe('the lifetime of clients', () => {
 
   for (const native of ['on', 'off']) {
     test(`consumers may close in the midst of joining (addon ${native})`, async () => {
-      const ending = await child(`
+      const source = `
         const one = async (name) => {
-          const vars = parseRuntimeVars({
-            KAFKA_BOOTSTRAP_SERVERS: cluster.bootstrapServers,
-            APP_NAME: name,
-            CONSUMER_STATIC_MEMBERSHIP: 'false',
-            RDKAFKA_TOOLKIT_NATIVE: '${native}',
-          });
-          const consumer = await createConsumer({ vars, topics: ['t'] });
+          const consumer = await createConsumer({ vars: varsOf(name), topics: ['t'] });
           await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
           await consumer.close();
         };
@@ -110,7 +107,8 @@ describe('the lifetime of clients', () => {
           await Promise.all(Array.from({ length: 8 }, (_, index) => one('group-' + round + '-' + index)));
         }
         await cluster.close();
-        process.exitCode = 7;`);
+        process.exitCode = 7;`;
+      const ending = await child(source, native);
       assert.deepEqual(ending, { code: 7, signal: null, errors: '' });
     });
   }
