@@ -26,11 +26,15 @@ export interface TaskOutcome {
   readonly workMs: number;
 }
 
+/** Tasks in a row whose workers ended before they began, from which on that counts as the tasks' failure: the workers cannot start. */
+const MOST_UNBEGUN = 100;
+
 /** Piscina's workers, each with the handler module. */
 export class WorkerThreads {
   readonly #settings: WorkerThreadsSettings;
   readonly #schemas: SchemaService;
   readonly #pool: Piscina<WorkerTask, WorkerAnswer>;
+  #unbegun = 0;
   #closed = false;
 
   private constructor(settings: WorkerThreadsSettings, schemas: SchemaService, pool: Piscina<WorkerTask, WorkerAnswer>) {
@@ -76,13 +80,14 @@ export class WorkerThreads {
     const progress = sharedCounter();
     try {
       const { done, error, output, elapsedMs } = await this.#post({ length, bytes, columns, topics, progress });
+      this.#unbegun = 0;
       const failed = error === undefined ? undefined : this.#rebuild(task, done, error);
       return { done, error: failed, outputs: output === undefined ? [] : [output], workMs: elapsedMs };
     } catch (error) {
       if (this.#closed) throw new ClosedError('The pool is closed', { cause: error });
       const place = progress[0]!;
-      if (place < 0) return undefined;
-      throw this.#died(task, Math.min(place, length - 1), error);
+      if (place < 0 && ++this.#unbegun <= MOST_UNBEGUN) return undefined;
+      throw this.#died(task, Math.max(0, Math.min(place, length - 1)), error);
     }
   }
 
