@@ -16,6 +16,9 @@ export async function addCodecTasks(bench: Bench, registryUrl: string): Promise<
     head.writeUInt32BE(id, 1);
     return Buffer.concat([head, tripSchemas[9].type.toBuffer(trip)]);
   });
+  // As a consumer has them: one behind the other in a batch's memory.
+  const batch = Buffer.concat(values);
+  const ends = values.reduce<number[]>((places, { length }) => [...places, (places.at(-1) ?? 0) + length], []);
   const place = { topic: 'bench', partition: 0, offset: 0 };
   for (const [name, readerSchema] of [
     ['decode', undefined],
@@ -26,6 +29,15 @@ export async function addCodecTasks(bench: Bench, registryUrl: string): Promise<
     bench.add(`codec: ${name}`, () => {
       let sum = 0;
       for (const value of values) sum += deserializer.deserialize(value, place).fare;
+      return sum;
+    });
+    bench.add(`codec: ${name}, in a batch`, () => {
+      let sum = 0;
+      let start = 0;
+      for (const end of ends) {
+        sum += deserializer.deserializeAt!(batch, start, end, place).fare;
+        start = end;
+      }
       return sum;
     });
   }

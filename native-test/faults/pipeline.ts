@@ -37,6 +37,9 @@ const ENVIRONMENT = {
   RDKAFKA_RECONNECT_BACKOFF_MAX_MS: '1000',
 } as const;
 
+/** Whatever the members' own are: a new producer's first records wait up to a second for its id. */
+const FEEDING = { PRODUCER_QUEUE_MAX_RECORDS: '20000', PRODUCER_DELIVERY_TIMEOUT_SECONDS: '60' } as const;
+
 type Environment = Readonly<Record<string, string>>;
 type StartOptions = Partial<Pick<MemberTask, 'pauseEvery' | 'pauseMs' | 'failing' | 'concurrency' | 'order'>> & {
   readonly environment?: Environment;
@@ -138,9 +141,13 @@ export class Pipeline {
     await this.#context.until(`member ${member.task.source}: ${what}`, check, timeoutMs);
   }
 
-  /** Produces inputs, at that rate if one is given, until all have their delivery reports. */
+  /**
+   * Produces inputs, at that rate if one is given, until all have their delivery reports.
+   * @throws StateError when none was acknowledged: there is nothing to lose then
+   */
   async feed(count: number, { recordsPerSecond = Number.POSITIVE_INFINITY, filling }: FeedOptions = {}): Promise<void> {
-    const producer = await createProducer({ vars: parseRuntimeVars({ ...this.#environment, PRODUCER_QUEUE_MAX_RECORDS: '20000' }) });
+    const producer = await createProducer({ vars: parseRuntimeVars({ ...this.#environment, ...FEEDING }) });
+    const acknowledgedBefore = this.ledger.acknowledged;
     this.#context.defer(() => producer.close({ timeoutMs: 1_000 }));
     const start = performance.now();
     for (let fed = 0; fed < count; fed++) {
@@ -153,6 +160,7 @@ export class Pipeline {
     }
     await producer.flush({ timeoutMs: 60_000, signal: this.#context.signal });
     await producer.close();
+    if (this.ledger.acknowledged === acknowledgedBefore) throw new StateError(`None of ${count} inputs was acknowledged`);
   }
 
   /** Waits until the group has committed every acknowledged input. */

@@ -281,6 +281,41 @@ describe('decoding', () => {
     }
   });
 
+  for (const [name, json, values] of corpus) {
+    test(`a projection skips a field of schema "${name}" as decoding reads it, whatever the bytes are`, async () => {
+      const all = avroSchema<{ mark: number }>(record('Whole', { before: 'double', skipped: json, mark: 'int', after: 'string' }));
+      const readerSchema = avroSchema<{ mark: number }>(record('Whole', { mark: 'int' }));
+      const id = await registerElsewhere(all.text);
+      const whole = createAvroDeserializer<{ mark: number }>({ registry });
+      const projection = createAvroDeserializer({ registry, readerSchema });
+      const change = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }), cut: fc.nat({ max: 3 }) });
+      let decoded = 0;
+      let refused = 0;
+      await fc.assert(
+        fc.asyncProperty(values, int, text, fc.option(change), async (skipped, mark, after, changed) => {
+          const body = all.type.toBuffer({ before: 0.5, skipped, mark, after } as never);
+          if (changed !== null) body[changed.at % body.length] = changed.byte;
+          const data = wire(id, body.subarray(0, body.length - (changed?.cut ?? 0)));
+          let expected: { mark: number };
+          try {
+            expected = await decode(whole, data);
+          } catch (error) {
+            refused++;
+            assert.ok(error instanceof DecodeError);
+            // What is not read need not be right, only end where it must.
+            await decode(projection, data).catch((reason: unknown) => assert.ok(reason instanceof DecodeError));
+            return;
+          }
+          decoded++;
+          if (changed === null) assert.equal(expected.mark, mark);
+          assert.deepEqual(plain(await decode(projection, data)), { mark: expected.mark });
+        }),
+        { numRuns: 300 },
+      );
+      assert.ok(decoded > 0 && refused > 0);
+    });
+  }
+
   test('asks for each schema once, and for none of a value that is no wire format', async () => {
     const id = await registerElsewhere({ type: 'long', logicalType: 'asked-for-once' });
     const deserializer = createAvroDeserializer<number>({ registry: newRegistry() });

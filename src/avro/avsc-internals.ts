@@ -24,6 +24,13 @@ export interface Resolver {
 /** A type's class as it is at run time. */
 export type TypeClass<More = object> = new (schema: unknown, options: object) => InternalType & More;
 
+/** A field of a record's type. */
+export interface RecordField {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly type: InternalType;
+}
+
 /** avsc's classes, typed by what they hold. */
 export const avscTypes = avro.types as unknown as {
   readonly ArrayType: TypeClass<{ readonly itemsType: InternalType; _createBranchConstructor(): unknown }>;
@@ -31,6 +38,7 @@ export const avscTypes = avro.types as unknown as {
   readonly UnwrappedUnionType: TypeClass<{ readonly types: readonly InternalType[] }>;
   readonly WrappedUnionType: TypeClass<{ readonly types: readonly InternalType[] }>;
   readonly EnumType: TypeClass<{ readonly _indices: object; _createBranchConstructor(): unknown }>;
+  readonly RecordType: TypeClass<{ readonly fields: readonly RecordField[] }>;
   readonly LongType: new () => InternalType;
   readonly LogicalType: TypeClass<{ readonly underlyingType: InternalType }>;
 };

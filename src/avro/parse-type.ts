@@ -4,6 +4,7 @@ import type { InternalType } from './avsc-internals.ts';
 import { GuardedArray, GuardedEnum, GuardedMap, GuardedUnion, GuardedWrappedUnion } from './guard.ts';
 import { DefinedLogicalType, type LogicalType, type LogicalTypes } from './logical-type.ts';
 import { BigLong, ExactLong, type LongAs } from './long-types.ts';
+import { ProjectedRecord } from './skip.ts';
 
 /** How Avro's types become TypeScript's. */
 export interface AvroTypeOptions {
@@ -84,7 +85,7 @@ class TypeHook {
     if (Array.isArray(fields) && fields.some((field) => (field as { name?: unknown } | null)?.name === '__proto__')) {
       throw new TypeError('a field is called __proto__, which would replace the prototype of its record');
     }
-    return undefined;
+    return type === 'record' || type === 'error' ? new ProjectedRecord(attributes, options) : undefined;
   }
 
   #long(asked: LongAs | undefined): Type {
