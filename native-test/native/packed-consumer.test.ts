@@ -7,12 +7,14 @@ import fc from 'fast-check';
 import { consumeMessage, createConsumer, NoMessageError, nativeStatus } from 'rdkafka-toolkit';
 import { startServices } from '../support/services.ts';
 import { fill } from '../support/topics.ts';
+import { until } from '../support/until.ts';
 
 interface Native {
   readonly PackedConsumer: new (
     ...values: unknown[]
   ) => {
     fetch(...values: unknown[]): unknown;
+    free(...values: unknown[]): void;
     addTopic(name: unknown): number;
     commit(...values: unknown[]): number;
     storeOffsets(...values: unknown[]): number[];
@@ -98,6 +100,36 @@ describe('the packed addon', () => {
       assert.equal(next, 1_000);
       native.close();
     }
+  });
+
+  test('gives the memory of a batch back, of one batch only, closed or not, and takes nothing else for memory', async () => {
+    await using services = await startServices();
+    const topic = await services.topic();
+    await fill(services, topic, 200, { partition: 0 });
+    await using consumer = await createConsumer({ vars: services.vars(), topics: [topic] });
+    const native = openSecond(consumer);
+    const batches: { readonly bytes: ArrayBuffer; readonly columns: ArrayBuffer }[] = [];
+    await until('both batches', () => {
+      const fetched = native.fetch(100, 1_000_000) as (typeof batches)[number] | undefined;
+      if (fetched !== undefined) batches.push(fetched);
+      return batches.length === 2;
+    });
+    const [first, second] = batches as [(typeof batches)[number], (typeof batches)[number]];
+    const sizes = (batch: typeof first): number[] => [batch.bytes.byteLength, batch.columns.byteLength];
+    const before = sizes(second);
+    assert.ok(before.every((size) => size > 0));
+    const { Memory } = Reflect.get(globalThis, 'WebAssembly') as { Memory: new (pages: object) => { readonly buffer: ArrayBuffer } };
+    for (const wrong of [undefined, null, 1, {}, Buffer.alloc(8), new SharedArrayBuffer(8), new Memory({ initial: 1 }).buffer]) {
+      assert.throws(() => native.free(second.bytes, wrong), TypeError);
+    }
+    native.free(first.bytes, first.columns);
+    native.free(first.bytes);
+    native.free();
+    assert.deepEqual([sizes(first), sizes(second)], [[0, 0], before]);
+    assert.equal(new Float64Array(second.columns, 0, 100)[99], 199);
+    native.close();
+    native.free(second.bytes, second.columns);
+    assert.deepEqual(sizes(second), [0, 0]);
   });
 
   test('takes any arguments at all without a crash: it answers or throws', async () => {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { unpackRecords } from '../../src/binding/packed-records.ts';
-import { columnBytes, RecordBatch } from '../../src/binding/record-batch.ts';
+import { columnBytes, type MemoryLender, RecordBatch } from '../../src/binding/record-batch.ts';
 import { encodeRecord } from '../../src/client/encode-record.ts';
 import { unpackHeaders } from '../../src/client/produce-headers.ts';
+import { BatchPool } from '../../src/pool/batch-pool.ts';
 import { packSegments, splitIntoLanes } from '../../src/pool/lanes.ts';
 import { ModeChooser, type PoolMode } from '../../src/pool/mode-chooser.ts';
 import { PackedOutput } from '../../src/pool/packed-output.ts';
@@ -20,13 +21,13 @@ interface Plain {
 }
 
 /** A batch as the addon makes it, without headers. */
-function batchOf(records: readonly Plain[]): RecordBatch<unknown, unknown, unknown> {
+function batchOf(records: readonly Plain[], lender?: MemoryLender): RecordBatch<unknown, unknown, unknown> {
   const parts = records.flatMap(({ key, value }) => [Buffer.from(key ?? ''), Buffer.from(value ?? '')]);
   const bytes = new Uint8Array(Buffer.concat(parts)).buffer;
   const { length } = records;
   const columns = new ArrayBuffer(columnBytes(length));
   const starts = new Int32Array(columns, 16 * length, length + 1);
-  const batch = new RecordBatch<unknown, unknown, unknown>(length, bytes, columns, ['topic'], raw);
+  const batch = new RecordBatch<unknown, unknown, unknown>(length, bytes, columns, ['topic'], raw, lender);
   for (const [index, { partition, key, value }] of records.entries()) {
     batch.offsets[index] = 100 + index;
     batch.timestamps[index] = 5_000 + index;
@@ -104,6 +105,69 @@ describe('lanes', () => {
   });
 
   const indexesOf = (task: PoolTask | undefined): number[] => task?.segments.flatMap(({ indexes }) => [...indexes]) ?? [];
+});
+
+describe('memory of a batch', () => {
+  /** Runs one batch of 40 records through a pool; how much of its memory was given back, and when. */
+  async function run(
+    mode: PoolMode,
+    actions: (index: number) => string,
+  ): Promise<{ readonly freed: unknown[]; readonly finished: number[] }> {
+    const freed: unknown[] = [];
+    const finished: number[] = [];
+    const records = Array.from({ length: 40 }, (_, index) => ({
+      partition: index % 3,
+      key: null,
+      value: `out|${actions(index)}|${index}`,
+    }));
+    const batch = batchOf(records, { free: (...memory) => freed.push([finished.length, ...memory]) });
+    const pool = new BatchPool(
+      {
+        handler: new URL('../support/pool-handlers/text.js', import.meta.url).href,
+        mode,
+        workers: 2,
+        tasksPerWorker: 2,
+        order: 'partition',
+        taskRecords: 4,
+        taskTimeoutMs: undefined,
+        resourceLimits: undefined,
+        registry: undefined,
+        recordMaxBytes: 1_000,
+        sink: 'packed',
+        produces: true,
+      },
+      {
+        produce: () => Promise.resolve(),
+        finish: (_, indexes) => finished.push(...indexes),
+        failed: () => Promise.resolve(false),
+        behind: () => false,
+      },
+    );
+    await pool.start();
+    await pool.submit(batch, 0, 15);
+    await pool.drain();
+    assert.deepEqual([freed, finished.length], [[], 15]);
+    await pool.submit(batch, 15, 40);
+    await pool.drain();
+    await pool.close();
+    assert.deepEqual(
+      finished.toSorted((a, b) => a - b),
+      records.map((_, index) => index),
+    );
+    return { freed: freed.map((each) => (each as unknown[]).map((part) => (part === batch.columns ? 'columns' : part))), finished };
+  }
+
+  test('goes back when the last of its records is finished in workers', async () => {
+    const { freed } = await run('pool', () => 'echo');
+    assert.equal(freed.length, 1);
+    const [[finished, bytes, columns]] = freed as [[number, ArrayBuffer, string]];
+    assert.deepEqual([finished, bytes instanceof ArrayBuffer, columns], [40, true, 'columns']);
+  });
+
+  test('stays where a listener, or a handler on this thread, may have kept a record', async () => {
+    assert.deepEqual((await run('pool', (index) => (index === 30 ? 'throw' : 'echo'))).freed, []);
+    assert.deepEqual((await run('inline', () => 'echo')).freed, []);
+  });
 });
 
 test('outputs come out of their block as they went in; what is rewound is not there', () => {

@@ -74,7 +74,7 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     }
     this.#note(fetched);
     if (fetched.length === undefined) return undefined;
-    return new RecordBatch(fetched.length, fetched.bytes!, fetched.columns!, names, this.#decoders);
+    return new RecordBatch(fetched.length, fetched.bytes!, fetched.columns!, names, this.#decoders, native);
   }
 
   /** What came beside records. What a listener throws must not cost them. */

@@ -18,6 +18,8 @@ export interface PackedFetch {
 /** The addon's consumer. Borrows the native client: close it before the client disconnects. */
 export interface PackedConsumer {
   fetch(maxRecords: number, maxBytes: number): PackedFetch | undefined;
+  /** Gives memory of what was fetched back, closed or not. It has no bytes any more then. */
+  free(...memory: readonly ArrayBuffer[]): void;
   /** Index of a topic, given out in order from 0. */
   addTopic(name: string): number;
   /** Sends a commit: librdkafka's error number, 0 when it is on its way. The answer comes under `ticket`. */

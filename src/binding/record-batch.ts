@@ -20,6 +20,11 @@ export interface RecordDecoders<K, V, H> {
   readonly headers: HeadersDeserializer<H> | undefined;
 }
 
+/** Whom a batch's memory can be given back to. */
+export interface MemoryLender {
+  free(...memory: readonly ArrayBuffer[]): void;
+}
+
 /** Bytes of the column table of `length` records. */
 export function columnBytes(length: number): number {
   return 8 * length * 2 + 4 * (length + 1) + 4 * length * 4 + length;
@@ -53,6 +58,7 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
   #memory: ArrayBuffer | undefined;
   #bytes: Buffer | undefined;
   readonly #starts: Int32Array;
+  readonly #lender: MemoryLender | undefined;
 
   constructor(
     length: number,
@@ -60,7 +66,9 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
     columns: ArrayBuffer,
     topics: readonly string[],
     decoders: RecordDecoders<K, V, H>,
+    lender?: MemoryLender,
   ) {
+    this.#lender = lender;
     this.length = length;
     this.topics = topics;
     if (bytes instanceof ArrayBuffer) this.#memory = bytes;
@@ -95,6 +103,14 @@ export class RecordBatch<K = Buffer | null, V = Buffer | null, H = readonly Reco
     const other = new RecordBatch<OK, OV, OH>(this.length, this.#memory ?? this.loose!, this.columns, this.topics, decoders);
     other.epoch = this.epoch;
     return other;
+  }
+
+  /**
+   * @internal Gives the memory back at once, when no view of it is left: the collector sees small objects, and would let hundreds of
+   * megabytes behind them wait for it.
+   */
+  free(): void {
+    if (this.#memory !== undefined) this.#lender?.free(this.#memory, this.columns);
   }
 
   /** Keys, values and headers back to back. */

@@ -201,6 +201,18 @@ NAN_METHOD(PackedConsumer::New) {
   info.GetReturnValue().Set(info.This());
 }
 
+/** `free(memory, …)`: gives a batch's memory back before the collector does. Nobody may look at it afterwards. */
+NAN_METHOD(PackedConsumer::Free) {
+  for (int i = 0; i < info.Length(); i++) {
+    if (!info[i]->IsArrayBuffer() || !info[i].As<v8::ArrayBuffer>()->IsDetachable()) {
+      return Nan::ThrowTypeError("Expected ArrayBuffers that can be detached");
+    }
+  }
+  for (int i = 0; i < info.Length(); i++) {
+    if (info[i].As<v8::ArrayBuffer>()->Detach(v8::Local<v8::Value>()).IsNothing()) return;
+  }
+}
+
 NAN_METHOD(PackedConsumer::Fetch) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
   if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
@@ -316,6 +328,7 @@ void PackedConsumer::Init(v8::Local<v8::Object> exports) {
   ExportClass(exports, "PackedConsumer", New,
               {
                   {"fetch", Fetch},
+                  {"free", Free},
                   {"addTopic", AddTopic},
                   {"commit", Commit},
                   {"takeCommits", TakeCommits},

@@ -30,6 +30,7 @@ class PackedConsumer : public Nan::ObjectWrap {
 
   static NAN_METHOD(New);
   static NAN_METHOD(Fetch);
+  static NAN_METHOD(Free);
   static NAN_METHOD(AddTopic);
   static NAN_METHOD(Commit);
   static NAN_METHOD(TakeCommits);

@@ -95,6 +95,8 @@ export class BatchPool {
   #closed = false;
   #onRoom: (() => void)[] = [];
   readonly #views = new WeakMap<AnyBatch, AnyBatch>();
+  /** Records of each batch that are finished. */
+  readonly #done = new WeakMap<AnyBatch, number>();
   /** Failures of single records, by their place in their batch. */
   readonly #attempts = new WeakMap<AnyBatch, Map<number, number>>();
   readonly #counts = { handled: 0, produced: 0, failed: 0, decodeErrors: 0, handlerErrors: 0, workerFailures: 0 };
@@ -352,10 +354,20 @@ export class BatchPool {
 
   #finish(task: PoolTask | undefined): void {
     if (task === undefined) return;
-    for (const { batch, indexes } of task.segments) this.#hooks.finish(batch, indexes);
+    for (const { batch, indexes } of task.segments) {
+      this.#hooks.finish(batch, indexes);
+      this.#freeWhenDone(batch, indexes.length);
+    }
     this.#queued -= task.length;
     this.#window.records += task.length;
     this.#tellRoom();
+  }
+
+  /** Workers got copies: a batch that is done is free, unless a handler on this thread or a failure's listener has seen records of it. */
+  #freeWhenDone(batch: AnyBatch, records: number): void {
+    const done = (this.#done.get(batch) ?? 0) + records;
+    this.#done.set(batch, done);
+    if (done === batch.length && !this.#views.has(batch) && !this.#attempts.has(batch)) batch.free();
   }
 
   /** After a record that failed: waits for an outage to pass, or decides on the record; then the rest follows. */

@@ -78,8 +78,8 @@ export function packSegments(segments: readonly Segment[]): PackedCopy {
     length += indexes.length;
     for (const [first, last] of runs(indexes)) size += batch.starts[last + 1]! - batch.starts[first]!;
   }
-  const bytes = new Uint8Array(size);
-  const columns = new ArrayBuffer(columnBytes(length));
+  const bytes = memory(size);
+  const columns = memory(columnBytes(length)).buffer;
   const at = (offset: number): Int32Array => new Int32Array(columns, 16 * length + 4 * offset, length);
   const starts = new Int32Array(columns, 16 * length, length + 1);
   const offsets = new Float64Array(columns, 0, length);
@@ -111,6 +111,11 @@ export function packSegments(segments: readonly Segment[]): PackedCopy {
   }
   starts[length] = used;
   return { length, bytes: bytes.buffer, columns, topics: segments[0]!.batch.topics.slice() };
+}
+
+/** Memory of its own that can be transferred, not cleared: all of it is written to. */
+function memory(size: number): Buffer<ArrayBuffer> {
+  return Buffer.allocUnsafeSlow(size);
 }
 
 /** First and last of each run of neighbours. */
