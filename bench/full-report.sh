@@ -14,7 +14,7 @@ part() { # number, options
   node dist/bench/main.js --repeats "$repeats" --json ".cache/bench-$number.json" "$@"
 }
 part 1 --modes async,batch,produce --records "$records" --peers "$peers"
-part 2 --modes sync,decode,pipeline --records $((records * 2 / 5)) --peers node-rdkafka,kafkajs,avsc,confluent-kafka-python,rdkafka-toolkit-pool-2
+part 2 --modes sync,decode,projection,pipeline --records $((records * 2 / 5)) --peers node-rdkafka,kafkajs,avsc,confluent-kafka-python,rdkafka-toolkit-pool-2
 part 3 --modes decode --fields 20 --records $((records * 2 / 5)) --peers node-rdkafka,kafkajs,avsc
 # Long enough for what `auto` spends on its trials to be a small part.
 part 4 --modes pool --records $((records * 8))

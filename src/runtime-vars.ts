@@ -577,7 +577,7 @@ export const runtimeVarTable = {
     client: 'producer',
     scale: 1000,
     group: 'producer',
-    doc: 'How long a record may take to be delivered, retries included, before it fails with a `DeliveryError`; 0 is without end. A topic setting: node-rdkafka drops it among the global ones. Capped at `transaction.timeout.ms` in transactions.',
+    doc: 'How long a record may take to be delivered, retries included, before it fails with a `DeliveryError`; 0 is without end. Several seconds at least: the first records of a new idempotent producer wait up to a second for its id (librdkafka looks for a broker every half second). A topic setting: node-rdkafka drops it among the global ones. Capped at `transaction.timeout.ms` in transactions.',
   },
   RETRY_COUNT_MAX: {
     type: 'integer',
