@@ -113,6 +113,23 @@ describe('the lifetime of clients', () => {
     });
   }
 
+  // One in a hundred such ends aborted the process on Node 20, while workers loaded their module by `require`.
+  test('a process outlives workers that are ended while they start', async () => {
+    const { code, signal, errors } = await child(`
+      import { setTimeout as sleep } from 'node:timers/promises';
+      import { openWorkers } from './dist/src/pool/open-workers.js';
+      const file = new URL('dist/src/pool/worker.js', 'file://' + process.cwd() + '/');
+      await cluster.close();
+      for (let round = 0; round < 150; round++) {
+        const settings = { handler: file.href, recordMaxBytes: 0, sink: 'packed', produces: false, channel: 'test-' + round };
+        const pool = await openWorkers(file, settings, { workers: 4, resourceLimits: undefined });
+        await sleep(25 + (round % 50));
+        await pool.destroy();
+      }
+      process.exitCode = 7;`);
+    assert.deepEqual({ code, signal, errors }, { code: 7, signal: null, errors: '' });
+  });
+
   test('clients that are forgotten without a close do no harm', async () => {
     const code = `consumer = undefined; producer = undefined;
       for (let round = 0; round < 20; round++) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 50)); }

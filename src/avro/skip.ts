@@ -9,7 +9,7 @@ const ONE_BYTE = 64;
 
 type Skip = (tap: Tap) => void;
 
-/** Types whose values hold no others, and whether their skipping is written out here. */
+/** Types whose values hold no others: how they are skipped is written out here. */
 const SIMPLE: ReadonlySet<string> = new Set([
   'null',
   'boolean',

@@ -12,7 +12,7 @@ export interface WorkersSettings {
 /**
  * Starts Piscina's workers. Loaded late: a service without a pool does not pay for it.
  *
- * @param file The compiled worker.
+ * @param file The compiled worker, whose default export handles a task.
  */
 export async function openWorkers<Task, Answer>(
   file: URL,
@@ -21,12 +21,12 @@ export async function openWorkers<Task, Answer>(
 ): Promise<Piscina<Task, Answer>> {
   const piscina = await import('piscina');
   const pool = new piscina.Piscina<Task, Answer>({
-    filename: file.href,
+    filename: new URL('./entry.cjs', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
     concurrentTasksPerWorker: tasksPerWorker,
     maxQueue: workers * tasksPerWorker,
-    workerData,
+    workerData: { ...workerData, module: file.href },
     recordTiming: false,
     ...(resourceLimits === undefined ? {} : { resourceLimits }),
   });

@@ -1,0 +1,13 @@
+/**
+ * What Piscina loads in each worker. It asks `require` first, which runs ES modules as well on the Node versions supported here, and on Node 20
+ * ends the whole process when the worker is ended in the midst of that (`v8::Module::IsGraphAsync must be used on an instantiated
+ * module`): a pool closed while it starts. `import` does not.
+ */
+{
+  const { workerData } = require('node:worker_threads') as typeof import('node:worker_threads');
+  const { module: file } = workerData as { readonly module: string };
+  const worker = import(file) as Promise<{ default(task: unknown): unknown }>;
+  // Each task is told.
+  worker.catch(() => undefined);
+  module.exports = async (task: unknown): Promise<unknown> => (await worker).default(task);
+}
