@@ -121,7 +121,7 @@ describe('the lifetime of clients', () => {
       const file = new URL('dist/src/pool/worker.js', 'file://' + process.cwd() + '/');
       await cluster.close();
       for (let round = 0; round < 150; round++) {
-        const settings = { handler: file.href, recordMaxBytes: 0, sink: 'packed', produces: false, channel: 'test-' + round };
+        const settings = { handler: file.href, recordMaxBytes: 0, sink: 'packed', produces: false, channel: { name: 'test', stopped: new Int32Array(1) } };
         const pool = await openWorkers(file, settings, { workers: 4, resourceLimits: undefined });
         await sleep(25 + (round % 50));
         await pool.destroy();

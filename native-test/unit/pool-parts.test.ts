@@ -10,7 +10,9 @@ import { packSegments, splitIntoLanes } from '../../src/pool/lanes.ts';
 import { ModeChooser, type PoolMode } from '../../src/pool/mode-chooser.ts';
 import { PackedOutput } from '../../src/pool/packed-output.ts';
 import { Lane, type PoolTask } from '../../src/pool/pool-task.ts';
+import { RemoteSchemas, SchemaService } from '../../src/pool/schema-channel.ts';
 import { rawDeserializer, rawSerializer } from '../../src/serde.ts';
+import { until } from '../support/until.ts';
 
 const raw = { key: rawDeserializer, value: rawDeserializer, headers: undefined };
 
@@ -105,6 +107,17 @@ describe('lanes', () => {
   });
 
   const indexesOf = (task: PoolTask | undefined): number[] => task?.segments.flatMap(({ indexes }) => [...indexes]) ?? [];
+});
+
+test('a worker learns that handlers are to end, whether it starts before or afterwards', async () => {
+  const service = new SchemaService(undefined);
+  const before = new RemoteSchemas(service.link);
+  assert.equal(before.signal.aborted, false);
+  service.stop();
+  const afterwards = new RemoteSchemas(service.link);
+  assert.equal(afterwards.signal.aborted, true);
+  await until('the message', () => before.signal.aborted);
+  service.close();
 });
 
 describe('memory of a batch', () => {

@@ -57,7 +57,7 @@ export class DecodePool<V> {
       throw new ConfigError([`Expected concurrency to be a whole number above 0, got ${workers}`]);
     }
     const schemas = new SchemaService(registry);
-    const settings: DecodeWorkerSettings = { decoder: decoder.href, channel: schemas.name };
+    const settings: DecodeWorkerSettings = { decoder: decoder.href, channel: schemas.link };
     const threads = await openWorkers<DecodeTask, DecodeAnswer>(new URL('./decode-worker.js', import.meta.url), settings, {
       workers,
       resourceLimits,

@@ -5,15 +5,15 @@ import { RecordBatch } from '../binding/record-batch.ts';
 import { type Deserializer, rawDeserializer } from '../serde.ts';
 import type { PoolDecoderFactory } from './decoder.ts';
 import { loadFactory, notMade } from './load-module.ts';
-import { RemoteSchemas } from './schema-channel.ts';
+import { RemoteSchemas, type SchemaLink } from './schema-channel.ts';
 import { type ThreadError, toThreadError } from './thread-error.ts';
 
 /** What a worker is made with. */
 export interface DecodeWorkerSettings {
   /** URL of the decoder module. */
   readonly decoder: string;
-  /** Name of the channel to the main thread's registry client. */
-  readonly channel: string;
+  /** The way to the main thread's registry client. */
+  readonly channel: SchemaLink;
 }
 
 /** Records whose values are to be decoded, in memory that is transferred. */

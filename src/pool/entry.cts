@@ -6,8 +6,6 @@
 {
   const { workerData } = require('node:worker_threads') as typeof import('node:worker_threads');
   const { module: file } = workerData as { readonly module: string };
-  const worker = import(file) as Promise<{ default(task: unknown): unknown }>;
-  // Each task is told.
-  worker.catch(() => undefined);
-  module.exports = async (task: unknown): Promise<unknown> => (await worker).default(task);
+  // Piscina waits for it before it gives the worker a task: by then it listens to what all workers are told.
+  module.exports = (import(file) as Promise<{ readonly default: unknown }>).then((worker) => worker.default);
 }

@@ -20,19 +20,26 @@ type Message =
   | { readonly key: string; readonly schema?: RegisteredSchema; readonly id?: number; readonly error?: ThreadError }
   | { readonly stop: true };
 
+/** What a worker opens its end with. */
+export interface SchemaLink {
+  /** Name of the channel. */
+  readonly name: string;
+  /** 1 once handlers are to end: a worker that starts later has missed the message. Shared memory. */
+  readonly stopped: Int32Array;
+}
+
 /** How long an unknown id is remembered as such in a worker, in milliseconds: as in the client. */
 const NEGATIVE_CACHE_MS = 5_000;
 
 /** The main thread's end: answers from its registry client, and tells when to stop. */
 export class SchemaService {
-  /** What workers open their end with. */
-  readonly name: string = `rdkafka-toolkit-${randomUUID()}`;
+  readonly link: SchemaLink = { name: `rdkafka-toolkit-${randomUUID()}`, stopped: new Int32Array(new SharedArrayBuffer(4)) };
   readonly #registry: SchemaSource | undefined;
   readonly #channel: BroadcastChannel;
 
   constructor(registry: SchemaSource | undefined) {
     this.#registry = registry;
-    this.#channel = new BroadcastChannel(this.name);
+    this.#channel = new BroadcastChannel(this.link.name);
     this.#channel.onmessage = (event: unknown) => void this.#answer((event as { data: Question }).data);
     this.#channel.unref();
   }
@@ -58,6 +65,7 @@ export class SchemaService {
 
   /** Handlers are to end. */
   stop(): void {
+    Atomics.store(this.link.stopped, 0, 1);
     this.#say({ stop: true });
   }
 
@@ -86,10 +94,12 @@ export class RemoteSchemas implements SchemaSource {
   readonly #asked = new Map<string, { readonly promise: Promise<unknown>; settle(value: unknown, error: Error | undefined): void }>();
   readonly #ids = new Map<string, number>();
 
-  constructor(name: string) {
+  constructor({ name, stopped }: SchemaLink) {
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = (event: unknown) => this.#take((event as { data: Message | Question }).data);
     this.#channel.unref();
+    // Said before the channel was open, or by a message that comes.
+    if (Atomics.load(stopped, 0) === 1) this.#stop.abort();
   }
 
   /** Fires when handlers are to end. */

@@ -51,7 +51,7 @@ export class WorkerThreads {
   static async open(settings: WorkerThreadsSettings): Promise<WorkerThreads> {
     const { handler, recordMaxBytes, sink, produces, registry } = settings;
     const schemas = new SchemaService(registry);
-    const workerData: WorkerSettings = { handler, recordMaxBytes, sink, produces, channel: schemas.name };
+    const workerData: WorkerSettings = { handler, recordMaxBytes, sink, produces, channel: schemas.link };
     const pool = await openWorkers<WorkerTask, WorkerAnswer>(new URL('./worker.js', import.meta.url), workerData, settings);
     const threads = new WorkerThreads(settings, schemas, pool);
     try {

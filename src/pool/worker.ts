@@ -5,13 +5,13 @@ import type { PackedRecords } from '../binding/packed-records.ts';
 import { RecordBatch } from '../binding/record-batch.ts';
 import { indexRange } from './lanes.ts';
 import { loadHandler, RecordRunner, type RunnerSettings } from './record-runner.ts';
-import { RemoteSchemas } from './schema-channel.ts';
+import { RemoteSchemas, type SchemaLink } from './schema-channel.ts';
 import { type ThreadError, toThreadError } from './thread-error.ts';
 
 /** What a worker is made with. */
 export interface WorkerSettings extends RunnerSettings {
-  /** Name of the channel to the main thread's registry client. */
-  readonly channel: string;
+  /** The way to the main thread's registry client. */
+  readonly channel: SchemaLink;
 }
 
 /** Records to handle, in memory that is transferred. */
