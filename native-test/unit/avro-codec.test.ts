@@ -289,12 +289,14 @@ describe('decoding', () => {
       const whole = createAvroDeserializer<{ mark: number }>({ registry });
       const projection = createAvroDeserializer({ registry, readerSchema });
       const change = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }), cut: fc.nat({ max: 3 }) });
+      // Blocks may say how many bytes they have: skipping believes it, reading has no use for it, so that a lie there parts them.
+      const hasBlocks = /"(array|map)"/.test(all.text);
       let decoded = 0;
       let refused = 0;
       await fc.assert(
         fc.asyncProperty(values, int, text, fc.option(change), async (skipped, mark, after, changed) => {
           const body = all.type.toBuffer({ before: 0.5, skipped, mark, after } as never);
-          if (changed !== null) body[changed.at % body.length] = changed.byte;
+          if (changed !== null && !hasBlocks) body[changed.at % body.length] = changed.byte;
           const data = wire(id, body.subarray(0, body.length - (changed?.cut ?? 0)));
           let expected: { mark: number };
           try {
