@@ -66,6 +66,8 @@ async function handle({ length, bytes, columns, topics, progress }: WorkerTask):
   const outcome = await (await runner).run(batch, indexRange(0, length), { signal: schemas.signal }, (place) => {
     progress[0] = place;
   });
+  // Should the next task end this worker and take the answer along, that is not this one's doing.
+  progress[0] = -1;
   const error = outcome.error === undefined ? undefined : toThreadError(outcome.error);
   return transferring({ done: outcome.done, error, output: outcome.output, elapsedMs: performance.now() - startedAt });
 }
