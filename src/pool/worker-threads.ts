@@ -26,15 +26,15 @@ export interface TaskOutcome {
   readonly workMs: number;
 }
 
-/** Tasks in a row whose workers ended before they began, from which on that counts as the tasks' failure: the workers cannot start. */
-const MOST_UNBEGUN = 100;
+/** Tasks in a row whose workers ended while they were not under way, from which on that counts as the tasks' failure: the workers cannot start. */
+const MOST_IDLE = 100;
 
 /** Piscina's workers, each with the handler module. */
 export class WorkerThreads {
   readonly #settings: WorkerThreadsSettings;
   readonly #schemas: SchemaService;
   readonly #pool: Piscina<WorkerTask, WorkerAnswer>;
-  #unbegun = 0;
+  #idle = 0;
   #closed = false;
 
   private constructor(settings: WorkerThreadsSettings, schemas: SchemaService, pool: Piscina<WorkerTask, WorkerAnswer>) {
@@ -70,7 +70,7 @@ export class WorkerThreads {
   }
 
   /**
-   * Handles a task in a worker. Undefined when the worker ended before it began with it.
+   * Handles a task in a worker. Undefined when the worker ended before it began with it, or with its answer after it was done.
    *
    * @throws WorkerError when the worker ended over it, `place` being the record it was at
    * @throws ClosedError when the workers were closed meanwhile
@@ -80,13 +80,13 @@ export class WorkerThreads {
     const progress = sharedCounter();
     try {
       const { done, error, output, elapsedMs } = await this.#post({ length, bytes, columns, topics, progress });
-      this.#unbegun = 0;
+      this.#idle = 0;
       const failed = error === undefined ? undefined : this.#rebuild(task, done, error);
       return { done, error: failed, outputs: output === undefined ? [] : [output], workMs: elapsedMs };
     } catch (error) {
       if (this.#closed) throw new ClosedError('The pool is closed', { cause: error });
       const place = progress[0]!;
-      if (place < 0 && ++this.#unbegun <= MOST_UNBEGUN) return undefined;
+      if (place < 0 && ++this.#idle <= MOST_IDLE) return undefined;
       throw this.#died(task, Math.max(0, Math.min(place, length - 1)), error);
     }
   }
@@ -138,7 +138,7 @@ export class WorkerThreads {
   }
 }
 
-/** The progress of a task that waits. */
+/** The progress of a task that is not under way. */
 function sharedCounter(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(4)).fill(-1);
 }

@@ -20,7 +20,7 @@ export interface WorkerTask {
   readonly bytes: ArrayBuffer;
   readonly columns: ArrayBuffer;
   readonly topics: readonly string[];
-  /** Shared with the main thread: which record is being handled, should the worker die over it; negative while the task waits. */
+  /** Shared with the main thread: which record is being handled, should the worker die over it; negative while none is: the task waits, or is done. */
   readonly progress: Int32Array;
 }
 
