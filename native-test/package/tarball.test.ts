@@ -100,7 +100,7 @@ describe('the tarball in another project', () => {
     ) as [{ size: number; unpackedSize: number; files: { path: string }[] }];
     const paths = packed.files.map(({ path }) => path);
     const wanted =
-      /^(dist\/src\/.+\.(js|d\.ts)(\.map)?|src\/.+\.(ts|cc|h|c|cjs)|examples\/.+\.(ts|yaml|yml|json|avsc)|binding-notes\/[\w-]+\.md|bench\/README\.md|binding\.gyp|package\.json|Dockerfile|LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/;
+      /^(dist\/src\/.+\.(c?js|d\.c?ts)(\.map)?|src\/.+\.(c?ts|cc|h|c|cjs)|examples\/.+\.(ts|yaml|yml|json|avsc)|binding-notes\/[\w-]+\.md|bench\/README\.md|binding\.gyp|package\.json|Dockerfile|LICENSE|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md)$/;
     assert.deepEqual(
       paths.filter((path) => !wanted.test(path)),
       [],
@@ -108,6 +108,7 @@ describe('the tarball in another project', () => {
     const needed = [
       'dist/src/cli/main.js',
       'dist/src/worker.js',
+      'dist/src/pool/entry.cjs',
       'dist/src/testing/index.d.ts',
       'src/native/install.cjs',
       'src/native/module.cc',
