@@ -239,32 +239,61 @@ describe('auto', () => {
     const light = new ModeChooser(2, () => 0);
     settle(light, { inline: [3, 0.3], pool: [3, 1] });
     assert.deepEqual([light.mode, light.switches], ['inline', 0]);
-    const even = new ModeChooser(2, () => 0);
-    settle(even, { inline: [3, 1.5], pool: [2.9, 4] });
-    assert.deepEqual([even.mode, even.switches], ['inline', 2]);
+    const dearer = new ModeChooser(2, () => 0);
+    settle(dearer, { inline: [3, 1.5], pool: [6, 4] }, 12);
+    assert.deepEqual([dearer.mode, dearer.switches], ['inline', 2]);
   });
 
-  test('looks a second time at a pool that may still be warming up', () => {
-    const chooser = new ModeChooser(2, () => 0);
-    const looks = [
-      { mode: 'inline', elapsedMs: 25 },
-      { mode: 'inline', elapsedMs: 25 },
-      { mode: 'pool', elapsedMs: 90 },
-      { mode: 'pool', elapsedMs: 26 },
-      { mode: 'pool', elapsedMs: 15 },
-    ];
-    for (const { mode, elapsedMs } of looks) {
-      assert.equal(chooser.mode, mode);
-      chooser.observe({ records: 1_000, mainMs: 5, workMs: 4, elapsedMs });
+  test('takes turns where one look does not tell the modes apart, and takes the one that was cheaper on the whole', () => {
+    // The pool is cheaper by 4 %, and each look is off by up to 5.
+    for (const noise of [
+      [1.05, 1, 0.95, 1.05, 0.95, 0.95],
+      [0.95, 1.05, 1, 0.95, 1.04, 0.95],
+    ]) {
+      const chooser = new ModeChooser(2, () => 0);
+      const looked: PoolMode[] = [];
+      for (const [look, factor] of noise.entries()) {
+        looked.push(chooser.mode);
+        const micros = (chooser.mode === 'pool' ? 9.6 : 10) * factor;
+        // New code is slow at first, which counts nothing; new workers are given more time.
+        const warmUp = look === 1 ? [90, 80, 70, 60, 50, 40] : [50];
+        for (const elapsedMs of [...warmUp, micros + 0.1, micros - 0.1]) {
+          chooser.observe({ records: 1_000, mainMs: 9, workMs: 8, elapsedMs });
+        }
+      }
+      assert.deepEqual(looked, ['inline', 'pool', 'inline', 'pool', 'inline', 'pool']);
+      assert.equal(chooser.mode, 'pool');
+      const { inline, pool } = chooser.micros;
+      assert.ok(Math.abs(inline! / 10 - 1) < 0.05 && Math.abs(pool! / 9.6 - 1) < 0.05, `${inline} ${pool}`);
+      // Decided: the next stretches are only followed.
+      settle(chooser, { inline: [10, 9], pool: [2, 19.2] }, 20);
+      assert.deepEqual([chooser.mode, chooser.switches], ['pool', 5]);
     }
+  });
+
+  test('waits until new workers are warm, but not for ever', () => {
+    const chooser = new ModeChooser(2, () => 0);
+    const look = (mode: PoolMode, elapsed: readonly number[]): void => {
+      for (const elapsedMs of elapsed) {
+        assert.equal(chooser.mode, mode);
+        chooser.observe({ records: 1_000, mainMs: 5, workMs: 4, elapsedMs });
+      }
+    };
+    look('inline', [90, 26, 24]);
+    look('pool', [180, 90, 90, 90, 40, 26, 15, 15]);
     assert.deepEqual([chooser.mode, chooser.micros], ['pool', { inline: 25, pool: 15 }]);
+    const never = new ModeChooser(2, () => 0);
+    for (let elapsedMs = 1_000, count = 0; count < 20; count++, elapsedMs /= 1.2) {
+      never.observe({ records: 1_000, mainMs: 5, workMs: 4, elapsedMs });
+    }
+    assert.ok(never.micros.inline! > 0 && never.micros.pool! > 0);
   });
 
   test('goes by the time it really took while records wait, whatever the threads say of their own', () => {
     const chooser = new ModeChooser(2, () => 0);
     // By the threads' time the pool would cost 7 µs; but it had no core to itself.
     const elapsed = { inline: 12, pool: 20 };
-    for (let window = 0; window < 8; window++) {
+    for (let window = 0; window < 16; window++) {
       const load = chooser.mode === 'inline' ? { mainMs: 10, workMs: 9 } : { mainMs: 2, workMs: 14 };
       chooser.observe({ records: 1_000, ...load, elapsedMs: elapsed[chooser.mode] });
     }
@@ -275,23 +304,22 @@ describe('auto', () => {
   test('does not go back and forth over a difference within the margin', () => {
     let now = 0;
     const chooser = new ModeChooser(2, () => now);
-    settle(chooser, { inline: [10, 9], pool: [2, 19] });
+    settle(chooser, { inline: [10, 9], pool: [2, 20.2] }, 30);
     assert.equal(String(chooser.mode), 'inline');
     const before = chooser.switches;
     for (let minute = 0; minute < 60; minute++) {
       now += 60_000;
-      settle(chooser, { inline: [10, 9], pool: [2, 19] }, 3);
-      if (String(chooser.mode) === 'pool') settle(chooser, { inline: [10, 9], pool: [2, 19] }, 3);
+      settle(chooser, { inline: [10, 9], pool: [2, 19.2] }, 16);
+      assert.equal(chooser.mode, 'inline');
     }
-    assert.equal(chooser.mode, 'inline');
     // Trials, ever rarer: two changes each.
-    assert.ok(chooser.switches - before <= 20, `${chooser.switches - before}`);
+    assert.ok(chooser.switches - before <= 30, `${chooser.switches - before}`);
   });
 
   test('follows a handler that becomes heavy, and light again', () => {
     let now = 0;
     const chooser = new ModeChooser(4, () => now);
-    settle(chooser, { inline: [2, 1], pool: [1.9, 3] });
+    settle(chooser, { inline: [2, 1], pool: [2.5, 3] }, 12);
     assert.equal(chooser.mode, 'inline');
     settle(chooser, { inline: [40, 39], pool: [2, 42] }, 12);
     assert.equal(chooser.mode, 'pool');

@@ -32,7 +32,8 @@ export interface RunPoolOptions<K, V, H>
   /** Where the module's Avro schemas come from. Workers reach it through the main thread, each schema once. */
   readonly registry?: SchemaSource | undefined;
   /**
-   * `'pool'`: in workers; `'inline'`: on the main thread; `'auto'`: what is better on the live stream, measured anew now and then.
+   * `'pool'`: in workers; `'inline'`: on the main thread; `'auto'`: what is better on the live stream, measured anew now and then. Its workers
+   * are there while it handles inline, too.
    * @default 'auto'
    */
   readonly mode?: PoolMode | 'auto' | undefined;

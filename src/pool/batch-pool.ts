@@ -67,8 +67,7 @@ export interface PoolStats {
 const TASKS_AHEAD = 1;
 const MOST_TASKS_AHEAD = 8;
 
-/** A stretch that is measured for `auto`: so long that no pause of the collector decides it, and so many records; or far longer. */
-const WINDOW_MS = 250;
+/** Records of a stretch that is measured for `auto`, at least; or fewer in a far longer one. */
 const WINDOW_RECORDS = 1_000;
 const SLOW_WINDOW_MS = 1_000;
 const SLOW_WINDOW_RECORDS = 100;
@@ -85,8 +84,6 @@ export class BatchPool {
   readonly #failed = new AbortController();
   #mode: PoolMode;
   #threads: WorkerThreads | undefined;
-  /** Under `auto`: resolves when the workers are there, or are not to be. */
-  #opening: Promise<void> | undefined;
   #runner: RecordRunner | undefined;
   #lanes: Lane[] = [];
   #queued = 0;
@@ -112,10 +109,10 @@ export class BatchPool {
     this.#mode = settings.mode === 'pool' ? 'pool' : 'inline';
   }
 
-  /** Loads the handler module where it will run. @throws ConfigError when it cannot be */
+  /** Loads the handler module where it will run: under `auto` in both places. @throws ConfigError when it cannot be */
   async start(): Promise<void> {
-    if (this.#mode === 'pool') await this.#openThreads();
-    else await this.#loadRunner();
+    if (this.#mode === 'inline') await this.#loadRunner();
+    if (this.#mode === 'pool' || this.#chooser !== undefined) this.#threads = await this.#openThreads();
     this.#openLanes();
     this.#window.since = performance.now();
   }
@@ -138,14 +135,10 @@ export class BatchPool {
   }
 
   async #openThreads(): Promise<WorkerThreads> {
-    if (this.#threads !== undefined) return this.#threads;
     const threads = await WorkerThreads.open(this.#settings);
-    if (this.#closed) {
-      await threads.close();
-      throw new ClosedError('The pool is closed');
-    }
-    this.#threads = threads;
-    return threads;
+    if (!this.#closed) return threads;
+    await threads.close();
+    throw new ClosedError('The pool is closed');
   }
 
   async #loadRunner(): Promise<RecordRunner> {
@@ -221,19 +214,8 @@ export class BatchPool {
     if (chooser === undefined) return;
     if (chooser.mode === this.#mode && !this.#closeWindow(chooser)) return;
     if (chooser.mode !== this.#mode) {
-      if (chooser.mode === 'pool' && this.#threads === undefined) {
-        // Records are handled inline until the workers are there.
-        this.#opening ??= this.#openThreads().then(
-          () => undefined,
-          (error: unknown) => {
-            if (!this.#closed) this.#end(error);
-          },
-        );
-        return;
-      }
       // Records of a partition must not be under way in both.
       await this.drain();
-      if (chooser.mode === 'inline') await this.#loadRunner();
       this.#mode = chooser.mode;
       this.#openLanes();
     }
@@ -245,7 +227,7 @@ export class BatchPool {
   #closeWindow(chooser: ModeChooser): boolean {
     const { behind, loop, records, since, workMs } = this.#window;
     const elapsedMs = performance.now() - since;
-    const enough = elapsedMs >= WINDOW_MS && records >= WINDOW_RECORDS;
+    const enough = elapsedMs >= chooser.windowMs && records >= WINDOW_RECORDS;
     if (!enough && !(elapsedMs >= SLOW_WINDOW_MS && records >= SLOW_WINDOW_RECORDS)) return false;
     const { active } = performance.eventLoopUtilization(loop);
     chooser.observe({ records, mainMs: active, workMs, elapsedMs: behind && this.#hooks.behind() ? elapsedMs : undefined });
@@ -435,7 +417,6 @@ export class BatchPool {
     this.#closed = true;
     this.#stop.abort();
     this.#tellRoom();
-    await this.#opening;
     await this.#threads?.close();
   }
 }

@@ -1,10 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { isMainThread } from 'node:worker_threads';
 import { definePoolHandler, type PoolHandlerFactory, stringDeserializer } from 'rdkafka-toolkit/worker';
-
-/** Workers take their time until they are there. */
-if (!isMainThread) await sleep(1_000);
 
 const WORK_MS = 0.05;
 
