@@ -1,6 +1,10 @@
 import { type ClientName, ownReference } from './clients.ts';
 import { contestantName, type Row } from './job.ts';
+import type { Mode } from './modes.ts';
 import { median, pairedRatio } from './statistics.ts';
+
+/** Modes that are compared with the toolkit in another one. */
+const REFERENCE_MODES: Partial<Record<Mode, Mode>> = { projection: 'decode' };
 
 /** The repeats of one contestant in one mode and shape, in the order of their numbers. */
 export type Group = readonly Row[];
@@ -45,13 +49,27 @@ export function medianOf(group: Group, figure: Figure): number | undefined {
   return values.length === 0 ? undefined : median(values);
 }
 
-/** Who the others of a mode are compared with: the mode's own reference, else node-rdkafka, else the toolkit with its defaults. */
+/**
+ * Who the others of a mode are compared with: the toolkit in the mode that it belongs to, where that was measured; the mode's own reference, else
+ * node-rdkafka, else the toolkit with its defaults.
+ */
 export function referenceOf(group: Group, groups: readonly Group[]): Group | undefined {
-  const [row] = group;
-  const peers = groups.filter(([other]) => shapeKey(other!) === shapeKey(row!));
-  const named = (name: ClientName): Group | undefined => peers.find(([other]) => contestantName(other!) === name);
-  const own = ownReference(row!.mode);
-  return own === undefined ? (named('node-rdkafka') ?? named('rdkafka-toolkit')) : named(own);
+  const row = group[0]!;
+  const named = (name: ClientName, mode: Mode): Group | undefined => {
+    const key = shapeKey({ ...row, mode });
+    return groups.find(([other]) => contestantName(other!) === name && shapeKey(other!) === key);
+  };
+  const elsewhere = REFERENCE_MODES[row.mode];
+  const own = ownReference(row.mode);
+  return (
+    (elsewhere && named('rdkafka-toolkit', elsewhere)) ??
+    (own === undefined ? (named('node-rdkafka', row.mode) ?? named('rdkafka-toolkit', row.mode)) : named(own, row.mode))
+  );
+}
+
+/** What a ratio is called after. */
+export function referenceName(row: Row, reference: Row): string {
+  return row.mode === reference.mode ? contestantName(reference) : `${contestantName(reference)}, ${reference.mode}`;
 }
 
 /** Throughput over the reference's in the same repeats; undefined without a reference, or where repeats are missing. */

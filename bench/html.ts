@@ -1,5 +1,5 @@
 import { drawCharts, PAGE_THEME } from './charts.ts';
-import { groupRows, medianOf, ratioToReference, referenceOf } from './groups.ts';
+import { groupRows, medianOf, ratioToReference, referenceName, referenceOf } from './groups.ts';
 import { contestantName, type Row } from './job.ts';
 import { describeShape, formatNotes, formatSettings, formatShort, formatWhole } from './report.ts';
 
@@ -55,7 +55,7 @@ function table(rows: readonly Row[]): string {
       formatShort(medianOf(group, 'p50Ms')),
       formatShort(medianOf(group, 'p99Ms')),
       formatWhole(medianOf(group, 'rssMb') ?? Number.NaN),
-      reference === undefined ? '' : `${ratioToReference(group, groups)?.toFixed(2) ?? ''} ${contestantName(reference)}`,
+      reference === undefined ? '' : `${ratioToReference(group, groups)?.toFixed(2) ?? ''} ${referenceName(row, reference)}`,
     ];
     return `<tr>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
   });

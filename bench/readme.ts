@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readRows } from './compare.ts';
-import { figuresOf, groupRows, medianOf, ratioToReference, referenceOf } from './groups.ts';
+import { figuresOf, groupRows, medianOf, ratioToReference, referenceName, referenceOf } from './groups.ts';
 import { contestantName, type Row } from './job.ts';
 import { hasRate } from './modes.ts';
 import { describeShape, formatShort, formatWhole } from './report.ts';
@@ -61,7 +61,7 @@ function tableLines(rows: readonly Row[]): string[] {
       isTimed ? '' : `${formatWhole(rates.spread * 100)} %`,
       isTimed ? '' : formatShort(medianOf(group, 'cpuMicrosPerRecord')),
       p50 === undefined ? '' : `${formatShort(p50)} / ${formatShort(medianOf(group, 'p99Ms'))}`,
-      ratio === undefined || reference === undefined ? '' : `${ratio.toFixed(2)} ${contestantName(reference)}`,
+      ratio === undefined || reference === undefined ? '' : `${ratio.toFixed(2)} ${referenceName(row, reference)}`,
     ];
     return `| ${cells.join(' | ')} |`;
   });

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import { figuresOf, type Group, groupRows, medianOf, ratioToReference, referenceOf } from './groups.ts';
+import { figuresOf, type Group, groupRows, medianOf, ratioToReference, referenceName, referenceOf } from './groups.ts';
 import { contestantName, type Row } from './job.ts';
 import { hasRate } from './modes.ts';
 import type { Gate } from './options.ts';
@@ -65,7 +65,7 @@ function formatGroup(group: Group, groups: readonly Group[]): string[] {
 function formatRatio(group: Group, groups: readonly Group[]): string {
   const ratio = ratioToReference(group, groups);
   const reference = referenceOf(group, groups)?.[0];
-  return ratio === undefined || reference === undefined ? '' : `${ratio.toFixed(2)} ${contestantName(reference)}`;
+  return ratio === undefined || reference === undefined ? '' : `${ratio.toFixed(2)} ${referenceName(group[0]!, reference)}`;
 }
 
 /** What contestants have to say about their runs, a line each. */
@@ -105,7 +105,9 @@ export function gateFaults(rows: readonly Row[], gates: readonly Gate[]): string
       const speed = ratioToReference(group, groups) ?? Number.NaN;
       if (cpu >= ratio && speed >= ratio * WALL_CLOCK_SHARE) return [];
       const reached = `CPU ${cpu.toFixed(2)} ×, records/s ${speed.toFixed(2)} ×`;
-      return [`gate ${describeShape(group[0]!)}: ${reached} better than ${contestantName(reference[0]!)} where ${ratio} × is asked`];
+      return [
+        `gate ${describeShape(group[0]!)}: ${reached} better than ${referenceName(group[0]!, reference[0]!)} where ${ratio} × is asked`,
+      ];
     });
   });
 }

@@ -139,3 +139,13 @@ test('the table of a bench shows medians beside the ratio of paired repeats', ()
   const text = formatTable([...rowsOf('rdkafka-toolkit', [2_000, 900, 3_000]), ...rowsOf('node-rdkafka', [1_000, 300, 1_000])]);
   assert.match(text, /rdkafka-toolkit[^\n]*2,000[^\n]*3\.00 node-rdkafka/);
 });
+
+test('projecting is compared with decoding the same records, where that was measured', () => {
+  const rows = [...rowsOf('rdkafka-toolkit', [1_000, 1_000]), ...rowsOf('node-rdkafka', [500, 500]), ...rowsOf('avsc', [1_100, 1_100])].map(
+    (row) => ({ ...row, mode: 'decode' as const }),
+  );
+  const projected = rowsOf('rdkafka-toolkit', [2_500, 2_500]).map((row) => ({ ...row, mode: 'projection' as const }));
+  assert.match(formatTable([...rows, ...projected]), /projection[^\n]*2\.50 rdkafka-toolkit, decode/);
+  const others = rows.map((row) => ({ ...row, prefetched: true }));
+  assert.match(formatTable([...others, ...projected]), /projection[^\n]*1\.00 rdkafka-toolkit /);
+});
