@@ -37,8 +37,10 @@ const FIRST_STRETCHES = 8;
 /** A stretch between trials. */
 const SETTLED_MS = 250;
 
+/** The other mode is tried again after so long at least, and twice as long each time; or when the loss of a trial is a hundredth of the time since. */
 const FIRST_RETRIAL_MS = 5_000;
 const LAST_RETRIAL_MS = 600_000;
+const RETRIAL_MS_PER_LOSS = 100 * 3 * TRIAL_MS;
 
 /** What one more look weighs in the running cost. */
 const WEIGHT = 0.3;
@@ -174,8 +176,10 @@ export class ModeChooser {
     this.#settled = true;
     this.#change(mode);
     this.#decidedAt = this.#micros[mode];
-    this.#nextTrial = this.#now() + this.#retrialMs;
-    this.#retrialMs = Math.min(LAST_RETRIAL_MS, this.#retrialMs * 2);
+    const { inline = 1, pool = inline } = this.#micros;
+    const loss = Math.max(inline / pool, pool / inline) - 1;
+    this.#nextTrial = this.#now() + Math.min(LAST_RETRIAL_MS, Math.max(this.#retrialMs, loss * RETRIAL_MS_PER_LOSS));
+    this.#retrialMs *= 2;
   }
 
   #change(mode: PoolMode): void {
