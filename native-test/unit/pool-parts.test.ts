@@ -228,11 +228,20 @@ describe('auto', () => {
     return modes;
   }
 
-  test('takes the pool for a heavy handler', () => {
-    const chooser = new ModeChooser(2, () => 0);
-    settle(chooser, { inline: [25, 24], pool: [2, 26] });
+  test('takes the pool for a heavy handler, and tries inline again when that costs a hundredth of the time', () => {
+    let now = 0;
+    const chooser = new ModeChooser(2, () => now);
+    const load = { inline: [25, 24], pool: [2, 26] } as const;
+    settle(chooser, load);
     assert.equal(chooser.mode, 'pool');
     assert.deepEqual(chooser.micros, { inline: 25, pool: 13 });
+    const { switches } = chooser;
+    now = 20_000;
+    settle(chooser, load);
+    assert.equal(chooser.switches, switches);
+    now = 30_000;
+    settle(chooser, load);
+    assert.deepEqual([chooser.mode, chooser.switches], ['pool', switches + 2]);
   });
 
   test('stays inline for a light one, without a trial when there is nothing to move', () => {
