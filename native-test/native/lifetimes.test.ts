@@ -55,7 +55,7 @@ function childAtWork(during: string, native?: string): Promise<Ending> {
 /** With AddressSanitizer a process looks for leaks at its end, which takes seconds. */
 const sanitized = process.env.ASAN_OPTIONS !== undefined;
 
-/** The same ending three times, beside each other. */
+/** The same ending three times, beside each other; once where it takes so long. */
 async function assertExits(during: string, native?: string): Promise<void> {
   const endings = await Promise.all(Array.from({ length: sanitized ? 1 : 3 }, () => childAtWork(during, native)));
   for (const ending of endings) assert.deepEqual(ending, { code: 7, signal: null, errors: '' });

@@ -84,6 +84,7 @@ export class BatchPool {
   readonly #failed = new AbortController();
   #mode: PoolMode;
   #threads: WorkerThreads | undefined;
+  /** There wherever records may be handled inline. */
   #runner: RecordRunner | undefined;
   #lanes: Lane[] = [];
   #queued = 0;
@@ -111,7 +112,7 @@ export class BatchPool {
 
   /** Loads the handler module where it will run: under `auto` in both places. @throws ConfigError when it cannot be */
   async start(): Promise<void> {
-    if (this.#mode === 'inline') await this.#loadRunner();
+    if (this.#mode === 'inline') this.#runner = await this.#loadRunner();
     if (this.#mode === 'pool' || this.#chooser !== undefined) this.#threads = await this.#openThreads();
     this.#openLanes();
     this.#window.since = performance.now();
@@ -143,8 +144,7 @@ export class BatchPool {
 
   async #loadRunner(): Promise<RecordRunner> {
     const registry = this.#settings.registry ?? missingRegistry();
-    this.#runner ??= new RecordRunner(await loadHandler(this.#settings.handler, { registry }), this.#settings);
-    return this.#runner;
+    return new RecordRunner(await loadHandler(this.#settings.handler, { registry }), this.#settings);
   }
 
   #openLanes(): void {
@@ -298,7 +298,7 @@ export class BatchPool {
   }
 
   async #runInline(task: PoolTask): Promise<TaskOutcome> {
-    const runner = await this.#loadRunner();
+    const runner = this.#runner!;
     const startedAt = performance.now();
     const outputs: PackedRecords[] = [];
     let done = 0;

@@ -1,6 +1,8 @@
 /** Where records are handled: on the main thread, or in workers. */
 export type PoolMode = 'inline' | 'pool';
 
+const OTHER = { inline: 'pool', pool: 'inline' } as const;
+
 /** What a stretch of records took. */
 export interface PoolWindow {
   readonly records: number;
@@ -119,7 +121,7 @@ export class ModeChooser {
   /** After a look at the present mode. */
   #decide(micros: number, window: PoolWindow): void {
     const mode = this.#mode;
-    const other = mode === 'inline' ? 'pool' : 'inline';
+    const other = OTHER[mode];
     const looks = ++this.#looks[mode];
     const known = this.#micros[mode] ?? 0;
     this.#micros[mode] = known + (micros - known) / looks;
@@ -158,7 +160,7 @@ export class ModeChooser {
       this.#settle('inline');
       return;
     }
-    const other = mode === 'inline' ? 'pool' : 'inline';
+    const other = OTHER[mode];
     this.#incumbent = mode;
     // What it has cost all the while is known better than by one look.
     this.#looks[mode] = LOOKS;
