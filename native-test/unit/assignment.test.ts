@@ -56,7 +56,7 @@ function consume(): {
   const offsetKeeper = keeper as unknown as OffsetKeeper;
   const topics = new TopicTable();
   const assignment = new Assignment<unknown, unknown, unknown>(partition.handle, topics, offsetKeeper, 10);
-  const settings = { prefetchRecords: 100, maxPollIntervalMs: 300_000, missingTopics: 'fail' as const };
+  const settings = { prefetchRecords: 100, maxPollIntervalMs: 300_000, missingTopics: 'fail' as const, tokens: undefined };
   const fetcher = new Fetcher(partition.source, assignment, offsetKeeper, settings, () => undefined);
   assignment.take([AT]);
   const take = (count: number): number[] => {

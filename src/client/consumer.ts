@@ -6,7 +6,7 @@ import { fromLibrdkafka, type TopicPartition, type TopicPartitionOffset } from '
 import { TopicTable } from '../binding/pack.ts';
 import type { ConsumerRecord } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
-import { ClosedError, type ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError } from '../errors.ts';
+import { ClosedError, type ConnectError, ConsumeError, NoMessageError, StateError, TimeoutError, type ToolkitError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { RecordHeader } from '../serde.ts';
 import { Assignment } from './assignment.ts';
@@ -63,9 +63,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
       },
       onPartitionEof: (at) => this.emit('partitionEof', at),
       onError: (error) => {
-        const typed = fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options));
-        if (typed.code === 'ERR_AUTHENTICATION') settings.tokens?.renew();
-        this.emit('clientError', typed);
+        this.#clientError(fromLibrdkafka('Kafka consumer', error, (message, options) => new ConsumeError(message, options)));
       },
       onStatistics: (json) => {
         if (this.listenerCount('statistics') > 0) this.emit('statistics', JSON.parse(json) as Statistics);
@@ -99,7 +97,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     const { bootstrapServers, connectTimeoutMs, tokens } = this.#settings;
     this.#keeper = keeper;
     this.#assignment = new Assignment(this.#handle, this.#topicTable, keeper, connectTimeoutMs);
-    this.#fetcher = new Fetcher(this.#source, this.#assignment, keeper, this.#settings, (error) => this.emit('clientError', error));
+    this.#fetcher = new Fetcher(this.#source, this.#assignment, keeper, this.#settings, (error) => this.#clientError(error));
     this.#ready = new ReadyRecords(this.#assignment, this.#fetcher, keeper, this.#settings.minimumAgeMs, () => this.#assertOpen());
     const deadline = Date.now() + connectTimeoutMs;
     try {
@@ -424,6 +422,11 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
     this.emit('closed');
     if (failure !== undefined) throw failure;
     if (!clean) throw new TimeoutError(`The consumer of group ${this.groupId} did not end within ${timeoutMs} ms`);
+  }
+
+  #clientError(error: ToolkitError): void {
+    if (error.code === 'ERR_AUTHENTICATION') this.#settings.tokens?.renew();
+    this.emit('clientError', error);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RecordSource } from '../binding/record-source.ts';
-import { ConsumeError } from '../errors.ts';
+import { ConnectError, ConsumeError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import type { Assignment } from './assignment.ts';
 import type { ConsumerSettings, OffsetKeeper } from './consumer-settings.ts';
@@ -16,8 +16,8 @@ export class Fetcher<K, V, H> {
   readonly #source: RecordSource<K, V, H>;
   readonly #assignment: Assignment<K, V, H>;
   readonly #keeper: OffsetKeeper;
-  readonly #settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics'>;
-  readonly #onMissingTopic: (error: ConsumeError) => void;
+  readonly #settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics' | 'tokens'>;
+  readonly #onTolerated: (error: ConsumeError | ConnectError) => void;
   #fetching: Promise<void> | undefined;
   /** Operations that need the fetching to rest (rebalance, seek, pause), one after the other. */
   #exclusive: Promise<unknown> = Promise.resolve();
@@ -26,19 +26,19 @@ export class Fetcher<K, V, H> {
   #keepAlive: NodeJS.Timeout | undefined;
   #failure: unknown;
 
-  /** @param onMissingTopic Told of a topic that is waited for. */
+  /** @param onTolerated Told of a topic, or a token, that is waited for. */
   constructor(
     source: RecordSource<K, V, H>,
     assignment: Assignment<K, V, H>,
     keeper: OffsetKeeper,
-    settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics'>,
-    onMissingTopic: (error: ConsumeError) => void,
+    settings: Pick<ConsumerSettings<K, V, H>, 'prefetchRecords' | 'maxPollIntervalMs' | 'missingTopics' | 'tokens'>,
+    onTolerated: (error: ConsumeError | ConnectError) => void,
   ) {
     this.#source = source;
     this.#assignment = assignment;
     this.#keeper = keeper;
     this.#settings = settings;
-    this.#onMissingTopic = onMissingTopic;
+    this.#onTolerated = onTolerated;
   }
 
   /** Polls from now on while nobody fetches. */
@@ -95,14 +95,20 @@ export class Fetcher<K, V, H> {
     await this.#assignment.finishMoves();
   }
 
-  /** Under `missingTopics: 'wait'` a topic that is not there yet is an event, no failure. */
+  /**
+   * Events, no failures: under `missingTopics: 'wait'` a topic that is not there yet, and a token that the brokers refuse, as librdkafka
+   * signs in with the next one.
+   */
   #tolerate(error: unknown): undefined {
-    const missing =
-      error instanceof ConsumeError &&
-      (error.kafkaCode === kafkaCodes.unknownTopicOrPartition || error.kafkaCode === kafkaCodes.unknownTopic);
-    if (this.#settings.missingTopics !== 'wait' || !missing) throw error;
-    this.#onMissingTopic(error);
+    if (!this.#isAwaited(error)) throw error;
+    this.#onTolerated(error);
     return undefined;
+  }
+
+  #isAwaited(error: unknown): error is ConsumeError | ConnectError {
+    if (error instanceof ConnectError) return error.code === 'ERR_AUTHENTICATION' && this.#settings.tokens !== undefined;
+    if (!(error instanceof ConsumeError) || this.#settings.missingTopics !== 'wait') return false;
+    return error.kafkaCode === kafkaCodes.unknownTopicOrPartition || error.kafkaCode === kafkaCodes.unknownTopic;
   }
 
   /** While a handler works nobody fetches, but the group must see polls, and rebalances must be noticed. */
