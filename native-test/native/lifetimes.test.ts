@@ -17,7 +17,7 @@ interface Ending {
 /** Runs a module in a process of its own, with or without the addon. */
 async function child(source: string, native = 'auto'): Promise<Ending> {
   const imports = `
-    import { createConsumer, createProducer, consumeMessage, parseRuntimeVars } from 'rdkafka-toolkit';
+    import { createConsumer, createProducer, consumeMessage, consumeMessageBatch, parseRuntimeVars } from 'rdkafka-toolkit';
     import { startMockCluster } from 'rdkafka-toolkit/testing';
     const cluster = await startMockCluster({ topics: ['t'] });
     const varsOf = (name) =>
@@ -82,6 +82,12 @@ describe('the lifetime of clients', () => {
       `void (async () => { for (;;) await consumeMessage(consumer); })();
        void (async () => { for (;;) await producer.enqueue({ topic: 't', value: 'more' }); })().catch(() => undefined);
        setTimeout(() => process.exit(7), 150);`,
+    ],
+    [
+      'while it fetches ahead',
+      `await producer.flush();
+       for (let batch = 0; batch < 5; batch++) await consumeMessageBatch(consumer, undefined, { count: 1000 });
+       process.exit(7);`,
     ],
     ['while a wait for records is under way', 'void consumeMessage(consumer).catch(() => undefined); setImmediate(() => process.exit(7));'],
     [

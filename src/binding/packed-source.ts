@@ -10,6 +10,9 @@ import type { RecordSource } from './record-source.ts';
 /** Bytes of keys and values a batch holds at most, give or take a record. */
 const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 
+/** Fewer records are drained at once in less time than it takes to wake a thread for them. */
+const FEWEST_AHEAD = 64;
+
 /**
  * Records through the packed addon. librdkafka wakes the event loop when its queue fills; the queue is then drained without waiting,
  * so no thread is held while a consumer is idle.
@@ -21,9 +24,20 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   readonly #decoders: RecordDecoders<K, V, H>;
   readonly #onPartitionEof: (at: TopicPartitionOffset) => void;
   #native: PackedConsumer | undefined;
-  #topicsKnown = 0;
+  /** Topics of the table that the addon knows. */
+  #topicsTold = 0;
+  /**
+   * Index in the table by the addon's index. They are the same but when the table got topics while the addon, fetching ahead, met some of
+   * them in another order.
+   */
+  readonly #topicIndexes: number[] = [];
+  #areSameIndexes = true;
   #closed = false;
   #wake: (() => void) | undefined;
+  /** Records that the addon fetches ahead; 0 while it does not. */
+  #ahead = 0;
+  /** True when the last fetch left records in librdkafka's queue. */
+  #hasBacklog = false;
   /** Commits under way, by their ticket. */
   readonly #commits = new Map<number, { readonly resolve: (code: number) => void; readonly timer: NodeJS.Timeout }>();
   #nextCommit = 0;
@@ -53,6 +67,32 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     }
   }
 
+  /** Beside the event loop while there is a backlog: a fetch that empties the queue soon is not worth waking a thread. */
+  async fetchAhead(maxRecords: number): Promise<RecordBatch<K, V, H> | undefined> {
+    const isWorthIt = this.#hasBacklog && maxRecords >= FEWEST_AHEAD && !this.#closed && this.#held.length === 0;
+    if (!isWorthIt || !this.#withTopics.fetchAhead(maxRecords, MAX_BATCH_BYTES)) return this.fetch(maxRecords, 0);
+    this.#ahead = maxRecords;
+    for (;;) {
+      await this.#waken();
+      if (this.#ahead === 0 || this.#closed) return undefined;
+      const fetched = this.#open.takeAhead(false);
+      if (fetched !== false) return this.#tookAhead(fetched);
+    }
+  }
+
+  finishAhead(): RecordBatch<K, V, H> | undefined {
+    if (this.#ahead === 0 || this.#closed) return undefined;
+    const fetched = this.#open.takeAhead(true);
+    this.#wake?.();
+    return this.#tookAhead(fetched === false ? undefined : fetched);
+  }
+
+  #tookAhead(fetched: PackedFetch | undefined): RecordBatch<K, V, H> | undefined {
+    const maxRecords = this.#ahead;
+    this.#ahead = 0;
+    return this.#batchOf(fetched, maxRecords);
+  }
+
   get #open(): PackedConsumer {
     this.#native ??= openPackedConsumer(
       this.#raw,
@@ -63,18 +103,34 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   }
 
   #drain(maxRecords: number): RecordBatch<K, V, H> | undefined {
+    return this.#batchOf(this.#withTopics.fetch(maxRecords, MAX_BATCH_BYTES), maxRecords);
+  }
+
+  /** The addon, which knows the topics of the table. */
+  get #withTopics(): PackedConsumer {
     const native = this.#open;
     const { names } = this.#topics;
-    while (this.#topicsKnown < names.length) native.addTopic(names[this.#topicsKnown++]!);
-    const fetched = native.fetch(maxRecords, MAX_BATCH_BYTES);
-    if (fetched === undefined) return undefined;
-    for (const name of fetched.topics ?? []) {
-      this.#topics.indexOf(name);
-      this.#topicsKnown++;
+    while (this.#topicsTold < names.length) {
+      const index = this.#topicsTold++;
+      if (native.addTopic(names[index]!) === this.#topicIndexes.length) this.#addTopic(index);
     }
+    return native;
+  }
+
+  #addTopic(index: number): void {
+    this.#areSameIndexes &&= index === this.#topicIndexes.length;
+    this.#topicIndexes.push(index);
+  }
+
+  #batchOf(fetched: PackedFetch | undefined, maxRecords: number): RecordBatch<K, V, H> | undefined {
+    this.#hasBacklog = fetched?.length === maxRecords || (fetched?.bytes?.byteLength ?? 0) >= MAX_BATCH_BYTES;
+    if (fetched === undefined) return undefined;
+    for (const name of fetched.topics ?? []) this.#addTopic(this.#topics.indexOf(name));
     this.#note(fetched);
     if (fetched.length === undefined) return undefined;
-    return new RecordBatch(fetched.length, fetched.bytes!, fetched.columns!, names, this.#decoders, native);
+    const batch = new RecordBatch(fetched.length, fetched.bytes!, fetched.columns!, this.#topics.names, this.#decoders, this.#open);
+    if (!this.#areSameIndexes) batch.topicIndexes.set(batch.topicIndexes.map((index) => this.#topicIndexes[index]!));
+    return batch;
   }
 
   /** What came beside records. What a listener throws must not cost them. */
@@ -90,12 +146,16 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   }
 
   async #woken(timeoutMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
+    const timer = setTimeout(() => this.#wake?.(), Math.ceil(timeoutMs));
+    await this.#waken();
+    clearTimeout(timer);
+  }
+
+  /** Until the queue fills, a fetch ahead is done, or the source is closed. */
+  async #waken(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      timer = setTimeout(resolve, Math.ceil(timeoutMs));
     });
-    clearTimeout(timer);
     this.#wake = undefined;
   }
 

@@ -18,6 +18,13 @@ export interface PackedFetch {
 /** The addon's consumer. Borrows the native client: close it before the client disconnects. */
 export interface PackedConsumer {
   fetch(maxRecords: number, maxBytes: number): PackedFetch | undefined;
+  /**
+   * Begins to fetch on a thread beside the event loop, which it holds open; `onWake` is called when it is done. Then take it, before any other
+   * fetch. False when the system has no thread to give.
+   */
+  fetchAhead(maxRecords: number, maxBytes: number): boolean;
+  /** What `fetchAhead` has fetched; false while it is under way, unless `wait` blocks until it is done (some milliseconds at most). */
+  takeAhead(wait: boolean): PackedFetch | undefined | false;
   /** Gives memory of what was fetched back, closed or not. It has no bytes any more then. */
   free(...memory: readonly ArrayBuffer[]): void;
   /** Index of a topic, given out in order from 0. */

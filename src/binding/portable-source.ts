@@ -44,6 +44,14 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
     return packMessages(messages, this.#topics, this.#decoders);
   }
 
+  fetchAhead(maxRecords: number): Promise<RecordBatch<K, V, H> | undefined> {
+    return this.fetch(maxRecords, 0);
+  }
+
+  finishAhead(): undefined {
+    return undefined;
+  }
+
   storeOffsets(offsets: readonly TopicPartitionOffset[]): void {
     if (this.#store(offsets)) return;
     // One that is gone must not cost the others theirs.

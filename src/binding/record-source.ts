@@ -14,6 +14,16 @@ export interface RecordSource<K, V, H> {
    * @throws ConsumeError | FatalError | ConnectError what the broker reported; no record is lost by it.
    */
   fetch(maxRecords: number, timeoutMs: number): Promise<RecordBatch<K, V, H> | undefined>;
+  /**
+   * As `fetch` without waiting, for when nobody waits for the records yet: a source may take them beside the event loop. Whoever must know meanwhile
+   * what librdkafka has handed over so far calls {@link finishAhead} first.
+   */
+  fetchAhead(maxRecords: number): Promise<RecordBatch<K, V, H> | undefined>;
+  /**
+   * Ends a fetch ahead that is under way, blocking for some milliseconds at most, and gives what it took: its promise gives undefined then. Undefined
+   * when there is none, or on a source that cannot hurry it.
+   */
+  finishAhead(): RecordBatch<K, V, H> | undefined;
   /** Stores offsets for the next automatic commit; those of partitions that are gone are left out. */
   storeOffsets(offsets: readonly TopicPartitionOffset[]): void;
   /**

@@ -306,6 +306,7 @@ export class Consumer<K = Buffer | null, V = Buffer | null, H = readonly RecordH
   /** The offset of the next record to be handed over; undefined for a partition of which none was fetched yet. */
   position(partitions: readonly TopicPartition[] = this.assignment()): (number | undefined)[] {
     this.#assertOpen();
+    this.#fetcher.finishAhead();
     return this.#assignment.positions(partitions);
   }
 

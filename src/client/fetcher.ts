@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RecordBatch } from '../binding/record-batch.ts';
 import type { RecordSource } from '../binding/record-source.ts';
 import { ConnectError, ConsumeError } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
@@ -59,7 +60,11 @@ export class Fetcher<K, V, H> {
 
   /** One fetch into the buffer, shared by all who wait. */
   fetch(timeoutMs: number, maxRecords: number = this.#settings.prefetchRecords): Promise<void> {
-    this.#fetching ??= this.#fetchOnce(timeoutMs, maxRecords).finally(() => {
+    return this.#begin(() => this.#source.fetch(maxRecords, timeoutMs));
+  }
+
+  #begin(fetch: () => Promise<RecordBatch<K, V, H> | undefined>): Promise<void> {
+    this.#fetching ??= this.#fetchOnce(fetch).finally(() => {
       this.#fetching = undefined;
     });
     return this.#fetching;
@@ -67,19 +72,23 @@ export class Fetcher<K, V, H> {
 
   /** A fetch nobody waits for, unless one is under way; what goes wrong is raised at the next call. */
   fetchAhead(): void {
-    if (this.#fetching === undefined) void this.#fetchQuietly(this.#settings.prefetchRecords);
+    if (this.#fetching !== undefined) return;
+    const { prefetchRecords } = this.#settings;
+    this.#begin(() => this.#source.fetchAhead(prefetchRecords)).catch((error: unknown) => this.noteFailure(error));
+  }
+
+  /** What librdkafka has handed over by now is in the buffer afterwards. */
+  finishAhead(): void {
+    const batch = this.#source.finishAhead();
+    if (batch !== undefined) this.#assignment.buffer.push(batch);
   }
 
   /** One poll, so that librdkafka's callbacks come through; a record that comes with it is buffered. */
-  poll(): Promise<void> {
-    return this.#fetchQuietly(1);
+  async poll(): Promise<void> {
+    await this.fetch(0, 1).catch((error: unknown) => this.noteFailure(error));
   }
 
-  async #fetchQuietly(maxRecords: number): Promise<void> {
-    await this.fetch(0, maxRecords).catch((error: unknown) => this.noteFailure(error));
-  }
-
-  async #fetchOnce(timeoutMs: number, maxRecords: number): Promise<void> {
+  async #fetchOnce(fetch: () => Promise<RecordBatch<K, V, H> | undefined>): Promise<void> {
     if (this.#exclusiveCount > 0) {
       // Not awaited here: the exclusive operation itself waits for the fetch under way, which is this one.
       await sleep(1);
@@ -89,7 +98,7 @@ export class Fetcher<K, V, H> {
     const { buffer } = this.#assignment;
     if (this.#assignment.throttled && buffer.batches === 0) this.#assignment.unthrottle();
     this.#lastPollAt = performance.now();
-    const batch = await this.#source.fetch(maxRecords, timeoutMs).catch((error: unknown) => this.#tolerate(error));
+    const batch = await fetch().catch((error: unknown) => this.#tolerate(error));
     this.#lastPollAt = performance.now();
     if (batch !== undefined) buffer.push(batch);
     await this.#assignment.finishMoves();

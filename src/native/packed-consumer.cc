@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "arguments.h"
 #include "borrow.h"
@@ -53,6 +55,36 @@ struct PackedConsumer::Columns {
   }
 };
 
+/** What came beside records: the end of a partition, or an error. */
+struct PackedConsumer::Event {
+  std::string topic;
+  int32_t partition;
+  int64_t offset;
+  rd_kafka_resp_err_t code;
+  std::string message;
+};
+
+/** What one drain took. */
+struct PackedConsumer::Taken {
+  size_t length = 0;
+  size_t byte_count = 0;
+  size_t column_bytes = 0;
+  Block bytes{};
+  Block columns{};
+  std::vector<std::string> new_topics;
+  std::vector<Event> events;
+
+  Taken() = default;
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+  ~Taken() {
+    if (bytes.data != nullptr) BatchMemory::GiveBack(bytes);
+    if (columns.data != nullptr) BatchMemory::GiveBack(columns);
+  }
+  /** A block that the caller answers for from now on. */
+  static Block Release(Block& block) { return std::exchange(block, Block{}); }
+};
+
 PackedConsumer::PackedConsumer(rd_kafka_t* rk, v8::Local<v8::Object> client, v8::Local<v8::Function> on_wake,
                                v8::Local<v8::Function> on_commit)
     : rk_(rk),
@@ -67,6 +99,9 @@ PackedConsumer::~PackedConsumer() { Release(); }
 
 void PackedConsumer::Release() {
   if (rk_ == nullptr) return;
+  side_.reset();
+  ahead_.reset();
+  is_ahead_ = false;
   rk_ = nullptr;
   wake_->Release();
   commits_->Release();
@@ -92,9 +127,8 @@ size_t PackedConsumer::Take(rd_kafka_message_t** messages, size_t max_records) {
   return count <= 0 ? 0 : static_cast<size_t>(count);
 }
 
-v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes) {
-  auto eofs = Nan::New<v8::Array>();
-  auto errors = Nan::New<v8::Array>();
+std::unique_ptr<PackedConsumer::Taken> PackedConsumer::Drain(size_t max_records, size_t max_bytes) {
+  auto taken = std::make_unique<Taken>();
   auto& columns = *columns_;
   columns.Clear();
   new_topics_.clear();
@@ -107,32 +141,53 @@ v8::Local<v8::Value> PackedConsumer::Drain(size_t max_records, size_t max_bytes)
     // Topics are told apart by their address, which is theirs as long as a message of theirs is held.
     last_topic_ = nullptr;
     for (size_t i = 0; i < count; i++) {
-      if (messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR) Append(messages[i], columns, bytes);
-      else NoteEvent(messages[i], eofs, errors);
+      const auto& message = *messages[i];
+      if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        Append(messages[i], columns, bytes);
+        continue;
+      }
+      const char* topic = message.rkt == nullptr ? "" : rd_kafka_topic_name(message.rkt);
+      taken->events.push_back({topic, message.partition, message.offset, message.err, rd_kafka_message_errstr(messages[i])});
     }
     for (size_t i = 0; i < count; i++) rd_kafka_message_destroy(messages[i]);
   }
-  if (columns.size() == 0 && eofs->Length() == 0 && errors->Length() == 0) return Nan::Undefined();
+  if (columns.size() > 0) Finish(columns, bytes, *taken);
+  return taken;
+}
+
+/** For JavaScript; undefined when there is nothing. */
+v8::Local<v8::Value> PackedConsumer::Present(Taken& taken) {
+  if (taken.length == 0 && taken.events.empty()) return Nan::Undefined();
   auto result = Nan::New<v8::Object>();
-  if (columns.size() > 0) Finish(result, columns, bytes);
+  if (taken.length > 0) {
+    SetField(result, "length", Nan::New(static_cast<uint32_t>(taken.length)));
+    SetField(result, "bytes", Adopt(Taken::Release(taken.bytes), taken.byte_count));
+    SetField(result, "columns", Adopt(Taken::Release(taken.columns), taken.column_bytes));
+  }
+  if (!taken.new_topics.empty()) {
+    auto names = Nan::New<v8::Array>();
+    for (const auto& name : taken.new_topics) Nan::Set(names, names->Length(), Nan::New(name).ToLocalChecked());
+    SetField(result, "topics", names);
+  }
+  if (taken.events.empty()) return result;
+  auto eofs = Nan::New<v8::Array>();
+  auto errors = Nan::New<v8::Array>();
+  for (const auto& event : taken.events) {
+    auto place = Nan::New<v8::Object>();
+    SetField(place, "topic", Nan::New(event.topic).ToLocalChecked());
+    SetField(place, "partition", Nan::New(event.partition));
+    SetField(place, "offset", Nan::New(static_cast<double>(event.offset)));
+    if (event.code == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      Nan::Set(eofs, eofs->Length(), place);
+      continue;
+    }
+    SetField(place, "code", Nan::New(static_cast<int32_t>(event.code)));
+    SetField(place, "message", Nan::New(event.message).ToLocalChecked());
+    Nan::Set(errors, errors->Length(), place);
+  }
   if (eofs->Length() > 0) SetField(result, "eofs", eofs);
   if (errors->Length() > 0) SetField(result, "errors", errors);
   return result;
-}
-
-/** A message that is no record: the end of a partition, or an error. */
-void PackedConsumer::NoteEvent(const rd_kafka_message_t* message, v8::Local<v8::Array> eofs, v8::Local<v8::Array> errors) {
-  auto place = Nan::New<v8::Object>();
-  SetField(place, "topic", Nan::New(message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt)).ToLocalChecked());
-  SetField(place, "partition", Nan::New(message->partition));
-  SetField(place, "offset", Nan::New(static_cast<double>(message->offset)));
-  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    Nan::Set(eofs, eofs->Length(), place);
-    return;
-  }
-  SetField(place, "code", Nan::New(static_cast<int32_t>(message->err)));
-  SetField(place, "message", Nan::New(rd_kafka_message_errstr(message)).ToLocalChecked());
-  Nan::Set(errors, errors->Length(), place);
 }
 
 void PackedConsumer::Append(const rd_kafka_message_t* message, Columns& columns, Bytes& bytes) {
@@ -155,18 +210,19 @@ void PackedConsumer::Append(const rd_kafka_message_t* message, Columns& columns,
 }
 
 /** The layout is that of RecordBatch in src/binding/record-batch.ts. */
-void PackedConsumer::Finish(v8::Local<v8::Object> result, const Columns& columns, Bytes& bytes) {
+void PackedConsumer::Finish(const Columns& columns, Bytes& bytes, Taken& taken) {
   const size_t n = columns.size();
-  const size_t column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
-  const Block table = BatchMemory::Take(column_bytes);
-  char* at = table.data;
+  taken.length = n;
+  taken.column_bytes = 16 * n + 4 * (n + 1) + 16 * n + n;
+  taken.columns = BatchMemory::Take(taken.column_bytes);
+  char* at = taken.columns.data;
   auto put = [&at](const auto& column) {
     const size_t length = column.size() * sizeof(column[0]);
     std::memcpy(at, column.data(), length);
     at += length;
   };
-  const size_t size = bytes.size();
-  const auto end = static_cast<int32_t>(size);
+  taken.byte_count = bytes.size();
+  const auto end = static_cast<int32_t>(taken.byte_count);
   put(columns.offsets);
   put(columns.timestamps);
   put(columns.starts);
@@ -177,14 +233,9 @@ void PackedConsumer::Finish(v8::Local<v8::Object> result, const Columns& columns
   put(columns.partitions);
   put(columns.topics);
   put(columns.timestamp_types);
-  last_bytes_ = size;
-  SetField(result, "length", Nan::New(static_cast<uint32_t>(n)));
-  SetField(result, "bytes", Adopt(bytes.Release(), size));
-  SetField(result, "columns", Adopt(table, column_bytes));
-  if (new_topics_.empty()) return;
-  auto names = Nan::New<v8::Array>();
-  for (const auto& name : new_topics_) Nan::Set(names, names->Length(), Nan::New(name).ToLocalChecked());
-  SetField(result, "topics", names);
+  last_bytes_ = taken.byte_count;
+  taken.bytes = bytes.Release();
+  taken.new_topics.swap(new_topics_);
 }
 
 NAN_METHOD(PackedConsumer::New) {
@@ -213,13 +264,67 @@ NAN_METHOD(PackedConsumer::Free) {
   }
 }
 
+namespace {
+
+struct Limits {
+  size_t records, bytes;
+};
+
+/** The two arguments of `fetch` and `fetchAhead`. */
+std::optional<Limits> ReadLimits(const Nan::FunctionCallbackInfo<v8::Value>& info) {
+  auto records = WholeNumber(info[0], 1, INT32_MAX);
+  auto bytes = WholeNumber(info[1], 1, INT32_MAX);
+  if (!records || !bytes) return std::nullopt;
+  return Limits{static_cast<size_t>(*records), static_cast<size_t>(*bytes)};
+}
+
+constexpr const char* kWrongLimits = "Expected two whole numbers from 1 to 2147483647";
+
+}  // namespace
+
 NAN_METHOD(PackedConsumer::Fetch) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
   if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
-  auto max_records = WholeNumber(info[0], 1, INT32_MAX);
-  auto max_bytes = WholeNumber(info[1], 1, INT32_MAX);
-  if (!max_records || !max_bytes) return Nan::ThrowRangeError("Expected two whole numbers from 1 to 2147483647");
-  info.GetReturnValue().Set(self->Drain(static_cast<size_t>(*max_records), static_cast<size_t>(*max_bytes)));
+  if (self->is_ahead_) return Nan::ThrowError("Expected no fetch ahead to be under way: take it first");
+  auto limits = ReadLimits(info);
+  if (!limits) return Nan::ThrowRangeError(kWrongLimits);
+  info.GetReturnValue().Set(Present(*self->Drain(limits->records, limits->bytes)));
+}
+
+/**
+ * Begins to fetch on the side thread; `onWake` is called when it is done. Holds the event loop open meanwhile. False when there is no such
+ * thread.
+ */
+NAN_METHOD(PackedConsumer::FetchAhead) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  if (self->is_ahead_) return Nan::ThrowError("Expected no fetch ahead to be under way: take it first");
+  auto limits = ReadLimits(info);
+  if (!limits) return Nan::ThrowRangeError(kWrongLimits);
+  if (self->side_ == nullptr) self->side_ = SideThread::Start();
+  info.GetReturnValue().Set(self->side_ != nullptr);
+  if (self->side_ == nullptr) return;
+  self->is_ahead_ = true;
+  self->has_drained_ = false;
+  self->wake_->Hold(true);
+  self->side_->Run([self, limits] {
+    self->ahead_ = self->Drain(limits->records, limits->bytes);
+    self->has_drained_ = true;
+    self->wake_->Send();
+  });
+}
+
+/** `takeAhead(wait)`: what `fetchAhead` has fetched; false while it is under way, unless that is waited for (some milliseconds at most). */
+NAN_METHOD(PackedConsumer::TakeAhead) {
+  auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
+  if (!self->is_ahead_) return Nan::ThrowError("Expected a fetch ahead to be under way");
+  if (!Nan::To<bool>(info[0]).FromJust() && !self->has_drained_) return info.GetReturnValue().Set(false);
+  self->side_->Wait();
+  self->is_ahead_ = false;
+  self->wake_->Hold(false);
+  const auto taken = std::move(self->ahead_);
+  if (taken != nullptr) info.GetReturnValue().Set(Present(*taken));
 }
 
 NAN_METHOD(PackedConsumer::AddTopic) {
@@ -328,6 +433,8 @@ void PackedConsumer::Init(v8::Local<v8::Object> exports) {
   ExportClass(exports, "PackedConsumer", New,
               {
                   {"fetch", Fetch},
+                  {"fetchAhead", FetchAhead},
+                  {"takeAhead", TakeAhead},
                   {"free", Free},
                   {"addTopic", AddTopic},
                   {"commit", Commit},
