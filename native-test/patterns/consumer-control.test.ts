@@ -6,8 +6,10 @@ import {
   type Consumer,
   consumeAllMessages,
   consumeMessage,
+  consumeMessageBatch,
   createConsumer,
   createProducer,
+  enqueueAutoCommits,
   NoMessageError,
   StateError,
 } from 'rdkafka-toolkit';
@@ -83,6 +85,21 @@ describe('a consumer', () => {
     assert.equal(lag.length, 4);
     assert.equal(lag.find(({ partition }) => partition === 2)?.lagRecords, 6);
     assert.deepEqual(await consumer.committed([at]), [undefined]);
+  });
+
+  test('tells the position of the application while more of a backlog is fetched', async () => {
+    const input = await services.topic('in');
+    await fill(services, input, 20_000, { partition: 1 });
+    const vars = services.vars({ CONSUMER_PREFETCH_COUNT: '200' });
+    await using consumer = await createConsumer({ vars, topics: [input] });
+    const at = { topic: input, partition: 1 };
+    for (let next = 0; next < 20_000; ) {
+      const records = await consumeMessageBatch(consumer, undefined, { count: 150 });
+      for (const { value } of records) assert.equal(String(value), String(next++));
+      assert.deepEqual(consumer.position([at]), [next]);
+      if (next % 4 === 1) await sleep(1);
+      enqueueAutoCommits(consumer, records);
+    }
   });
 
   test('reads everything there was at the start, and not what came later', async () => {
