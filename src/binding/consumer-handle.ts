@@ -3,6 +3,7 @@ import type { RoutedConfig } from '../config/librdkafka-config.ts';
 import { CommitError, ConsumeError, StateError, type ToolkitError, type ToolkitErrorOptions } from '../errors.ts';
 import { kafkaCodes } from '../kafka-codes.ts';
 import { brokersAnswer, ConnectTrace, connectClient, requestMetadata } from './connect.ts';
+import { consumeError } from './consume-error.ts';
 import { Loans } from './loans.ts';
 import {
   type Client,
@@ -62,6 +63,7 @@ export class ConsumerHandle {
   readonly #raw: RawConsumer;
   readonly #callbacks: ConsumerCallbacks;
   readonly #trace = new ConnectTrace();
+  readonly #earlyErrors: unknown[] = [];
   /** A static member keeps its place in the group when it closes. */
   readonly #isStatic: boolean;
   readonly #loans = new Loans();
@@ -105,8 +107,13 @@ export class ConsumerHandle {
 
   connect(bootstrapServers: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<Metadata> {
     // Without a subscription a poll yields no record, but lets error events through.
-    const pump = (): Promise<void> => new Promise((resolve) => this.#raw.consume(0, 1, () => resolve()));
+    const pump = (): Promise<void> => new Promise((resolve) => this.#raw.consume(0, 1, (error) => resolve(this.#noteEarly(error))));
     return connectClient(this.#client, this.#trace, { bootstrapServers, timeoutMs, signal, pump });
+  }
+
+  /** What a broker said to a group's member before it subscribes: librdkafka asks for the coordinator at once, and tells the same error once. */
+  #noteEarly(error: RawError | null): void {
+    if (error !== null && kafkaCodeOf(error) > 0) this.#earlyErrors.push(consumeError(error));
   }
 
   /** @internal node-rdkafka's C++ object, for tests of the addon. */
@@ -117,7 +124,7 @@ export class ConsumerHandle {
   /** Where the records come from; let go of before the client disconnects. */
   source<K, V, H>(kind: 'portable' | 'packed', topics: TopicTable, decoders: RecordDecoders<K, V, H>): RecordSource<K, V, H> {
     const Source = kind === 'packed' ? PackedSource : PortableSource;
-    const source = new Source(this.#raw, topics, decoders, this.#callbacks.onPartitionEof);
+    const source = new Source(this.#raw, topics, decoders, this.#callbacks.onPartitionEof, this.#earlyErrors);
     this.#source = source;
     this.#kind = kind;
     return source;

@@ -42,9 +42,17 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
   readonly #commits = new Map<number, { readonly resolve: (code: number) => void; readonly timer: NodeJS.Timeout }>();
   #nextCommit = 0;
   /** Errors that came beside records: the records go first. */
-  readonly #held: unknown[] = [];
+  readonly #held: unknown[];
 
-  constructor(raw: RawConsumer, topics: TopicTable, decoders: RecordDecoders<K, V, H>, onPartitionEof: (at: TopicPartitionOffset) => void) {
+  /** @param held Errors to be raised first, also those that come to it before the first fetch. */
+  constructor(
+    raw: RawConsumer,
+    topics: TopicTable,
+    decoders: RecordDecoders<K, V, H>,
+    onPartitionEof: (at: TopicPartitionOffset) => void,
+    held: unknown[],
+  ) {
+    this.#held = held;
     this.#raw = raw;
     this.#topics = topics;
     this.#decoders = decoders;
@@ -74,7 +82,12 @@ export class PackedSource<K, V, H> implements RecordSource<K, V, H> {
     this.#ahead = maxRecords;
     for (;;) {
       await this.#waken();
-      if (this.#ahead === 0 || this.#closed) return undefined;
+      if (this.#closed) return undefined;
+      if (this.#ahead === 0) {
+        // It was taken by who could not wait: here, too, the event loop gets its turn once a batch.
+        await immediate();
+        return undefined;
+      }
       const fetched = this.#open.takeAhead(false);
       if (fetched !== false) return this.#tookAhead(fetched);
     }

@@ -24,8 +24,17 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
   readonly #decoders: RecordDecoders<K, V, H>;
   readonly #topics: TopicTable;
   readonly #onPartitionEof: (at: TopicPartitionOffset) => void;
+  readonly #held: unknown[];
 
-  constructor(raw: RawConsumer, topics: TopicTable, decoders: RecordDecoders<K, V, H>, onPartitionEof: (at: TopicPartitionOffset) => void) {
+  /** @param held Errors to be raised first, also those that come to it before the first fetch. */
+  constructor(
+    raw: RawConsumer,
+    topics: TopicTable,
+    decoders: RecordDecoders<K, V, H>,
+    onPartitionEof: (at: TopicPartitionOffset) => void,
+    held: unknown[],
+  ) {
+    this.#held = held;
     this.#raw = raw;
     this.#topics = topics;
     this.#decoders = decoders;
@@ -86,19 +95,13 @@ export class PortableSource<K, V, H> implements RecordSource<K, V, H> {
     try {
       return first.concat(await this.#take(count, 0));
     } catch (error) {
-      this.#held = error;
+      this.#held.push(error);
       return first;
     }
   }
 
-  #held: unknown;
-
   #take(count: number, timeoutMs: number): Promise<RawMessage[]> {
-    if (this.#held !== undefined) {
-      const error = this.#held;
-      this.#held = undefined;
-      return Promise.reject(error);
-    }
+    if (this.#held.length > 0) return Promise.reject(this.#held.shift());
     return new Promise((resolve, reject) => {
       this.#raw.consume(timeoutMs, count, (error, messages = [], eofs = []) => {
         if (error) {

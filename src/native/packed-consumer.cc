@@ -288,6 +288,7 @@ std::optional<Limits> ReadLimits(const Nan::FunctionCallbackInfo<v8::Value>& inf
   return Limits{static_cast<size_t>(*records), static_cast<size_t>(*bytes)};
 }
 
+constexpr const char* kIsAhead = "Expected no fetch ahead to be under way: take it first";
 constexpr const char* kWrongLimits = "Expected two whole numbers from 1 to 2147483647";
 
 }  // namespace
@@ -295,7 +296,7 @@ constexpr const char* kWrongLimits = "Expected two whole numbers from 1 to 21474
 NAN_METHOD(PackedConsumer::Fetch) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
   if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
-  if (self->is_ahead_) return Nan::ThrowError("Expected no fetch ahead to be under way: take it first");
+  if (self->is_ahead_) return Nan::ThrowError(kIsAhead);
   auto limits = ReadLimits(info);
   if (!limits) return Nan::ThrowRangeError(kWrongLimits);
   info.GetReturnValue().Set(Present(*self->Drain(limits->records, limits->bytes)));
@@ -308,7 +309,7 @@ NAN_METHOD(PackedConsumer::Fetch) {
 NAN_METHOD(PackedConsumer::FetchAhead) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
   if (self->rk_ == nullptr) return Nan::ThrowError("The packed consumer is closed");
-  if (self->is_ahead_) return Nan::ThrowError("Expected no fetch ahead to be under way: take it first");
+  if (self->is_ahead_) return Nan::ThrowError(kIsAhead);
   auto limits = ReadLimits(info);
   if (!limits) return Nan::ThrowRangeError(kWrongLimits);
   if (self->side_ == nullptr) self->side_ = SideThread::Start();
@@ -339,6 +340,7 @@ NAN_METHOD(PackedConsumer::TakeAhead) {
 
 NAN_METHOD(PackedConsumer::AddTopic) {
   auto* self = Nan::ObjectWrap::Unwrap<PackedConsumer>(info.This());
+  if (self->is_ahead_) return Nan::ThrowError(kIsAhead);
   auto name = Text(info[0]);
   if (!name) return Nan::ThrowTypeError("Expected the name of a topic");
   info.GetReturnValue().Set(Nan::New(self->TopicIndex(*name)));
